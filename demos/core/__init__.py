@@ -1,0 +1,1 @@
+"""What every family and every use case shares; knows neither."""

@@ -1,0 +1,99 @@
+"""Where computation happens: device, number format, threads, and one lane per model.
+
+Nothing is chosen at import. `pick_device(None)` follows `ATELIER_DEVICE` (set by `python app.py --device`), else takes
+the best device there is.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import torch
+
+from demos.core.cancel import check
+
+__all__ = ["Lane", "autocast", "dtype_for", "fast_bf16", "pick_device", "set_threads"]
+
+_AVAILABLE: dict[str, Callable[[], bool]] = {
+    "cpu": lambda: True,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+
+
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The device called `name`: "cpu", "cuda", "cuda:1", "mps", or None and "auto" for the best there is.
+
+    Raises:
+        ValueError: an unknown name, or a device that this machine lacks.
+    """
+    wanted = str(name or os.environ.get("ATELIER_DEVICE") or "auto").strip().lower()
+    if wanted == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if _AVAILABLE[kind]()))
+    kind, _, index = wanted.partition(":")
+    if kind not in _AVAILABLE or (index and not index.isdigit()):
+        raise ValueError(f"There is no device called “{wanted[:40]}”; choose auto, cpu, cuda or mps.")
+    if not _AVAILABLE[kind]() or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"This machine has no device “{wanted}”; choose auto or cpu.")
+    return torch.device(wanted)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 natively, and so faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type == "cpu":
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(supported and supported())
+    return False
+
+
+def dtype_for(device: torch.device) -> torch.dtype:
+    """The format to keep weights in for inference: bfloat16 on recent CUDA devices, float32 elsewhere."""
+    return torch.bfloat16 if device.type == "cuda" and fast_bf16(device) else torch.float32
+
+
+def autocast(device: torch.device, enabled: bool = True) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 autocast where `device` has it in hardware; elsewhere a context that does nothing."""
+    if enabled and fast_bf16(device):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def set_threads(count: int | None = None) -> int:
+    """Use `count` CPU threads, by default as many as this process may run on; returns the number in use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, min(count or allowed, allowed)))
+    return torch.get_num_threads()
+
+
+class Lane:
+    """One caller at a time through a model; a caller in the line may give up.
+
+    `with lane.hold(): ...` waits for its turn. With `cancelled`, the wait ends with `Cancelled` as soon as
+    `cancelled()` is true.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def hold(self, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
+        """Hold the lane for the length of the `with` block.
+
+        Raises:
+            Cancelled: `cancelled()` became true while waiting.
+        """
+        while not self._lock.acquire(timeout=0.05 if cancelled else -1):
+            check(cancelled)
+        try:
+            check(cancelled)
+            yield
+        finally:
+            self._lock.release()
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody holds the lane now."""
+        return self._lock.locked()

@@ -1,0 +1,1 @@
+"""Draw, and get a picture at once."""

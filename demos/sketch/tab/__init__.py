@@ -1,0 +1,5 @@
+"""The Sketch tab: `page` lays it out, `handlers` answer the page, `endpoints` answer clients."""
+
+from demos.sketch.tab.page import TITLE, build
+
+__all__ = ["TITLE", "build"]

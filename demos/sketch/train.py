@@ -1,0 +1,341 @@
+"""Train the networks of the Sketch tab again, one stage after the other.
+
+    python -m demos.sketch.train autoencoder --data DIR
+    python -m demos.sketch.train flow --data DIR
+    python -m demos.sketch.train student --data DIR
+    python -m demos.sketch.train upscaler --data DIR
+
+A stage keeps its state, its log and a contact sheet of its progress in `--runs`, goes on from there when it is called
+again, and writes its weights to `--out` when it ends. The tab draws with `unet`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from demos.core.fit import Budget, fit
+from demos.core.metrics import psnr
+from demos.families.score import euler, interpolate, sample_times, schedule, shifted
+from demos.sketch.batches import (
+    WORDS,
+    Drawings,
+    drop,
+    example_drawings,
+    make_vocabulary,
+    over,
+    paper_of,
+    sheet,
+    to_tensor,
+)
+from demos.sketch.data import STYLES, Pictograms, load_pictograms
+from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.pipeline import SketchPipeline, guided
+from demos.sketch.unet import SketchUNet
+
+__all__ = ["PRESETS", "Run", "main"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Batch size and default minutes of every stage."""
+
+    batch: dict[str, int]
+    minutes: dict[str, float]
+
+
+PRESETS = {
+    "cpu": Preset(
+        {"autoencoder": 64, "flow": 32, "student": 32, "upscaler": 16},
+        {"autoencoder": 24, "flow": 46, "student": 24, "upscaler": 8},
+    ),
+    "gpu": Preset(
+        {"autoencoder": 512, "flow": 512, "student": 512, "upscaler": 128},
+        {"autoencoder": 5, "flow": 12, "student": 6, "upscaler": 2},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage is given."""
+
+    data: Pictograms
+    archive: Path
+    runs: Path
+    out: Path
+    budget: Budget
+    batch: int
+    seed: int
+    device: str
+
+    def ready(self, model: nn.Module) -> Any:
+        """The network in the layout that convolutions like, on the device."""
+        return model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def finished(self, part: str, kind: type[ModelMixin]) -> Any:
+        """A network that an earlier stage wrote."""
+        folder = self.runs.parent / "flow" / "weights" if part == "flow" else self.out / part
+        network = kind.from_pretrained(folder)
+        return self.ready(network.float().eval().requires_grad_(False))
+
+
+def reconstruction_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Absolute, squared and gradient error: sharp edges without ringing."""
+    error = (a - b).float()
+    slope = error.diff(dim=3).abs().mean() + error.diff(dim=2).abs().mean()
+    return error.abs().mean() + 2 * error.square().mean() + 0.5 * slope
+
+
+def train_autoencoder(run: Run) -> Autoencoder:
+    """KL autoencoder on crops of 64 px with random shifts, flips and, now and then, permuted colours."""
+    model = run.ready(Autoencoder())
+    train, held = run.data.split()
+    size, crop = run.data.pixels.shape[1], 64
+    padded = np.pad(run.data.pixels, ((0, 0), (8, 8), (8, 8), (0, 0)))
+
+    def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
+        pick = train[torch.randint(len(train), (run.batch,), generator=rng).numpy()]
+        y, x = torch.randint(size + 16 - crop + 1, (2, run.batch), generator=rng).numpy()
+        crops = np.stack([padded[i, r : r + crop, c : c + crop] for i, r, c in zip(pick, y, x, strict=True)])
+        target = to_tensor(crops).to(run.device)
+        flip = torch.rand(run.batch, 1, 1, 1, generator=rng).to(run.device) < 0.5
+        target = torch.where(flip, target.flip(3), target)
+        if torch.rand(1, generator=rng) < 0.3:
+            target = target[:, [*torch.randperm(3, generator=rng).tolist(), 3]]
+        target = target.contiguous(memory_format=torch.channels_last)
+        mean, log_var = model.encode(target)
+        z = mean + (0.5 * log_var).exp() * torch.randn(mean.shape, generator=rng).to(run.device)
+        kl = 0.5 * (mean.float().square() + log_var.exp() - 1 - log_var).mean()
+        error = reconstruction_loss(model.decode(z), target)
+        return {"loss": error + 2e-5 * kl, "kl": kl}
+
+    probe = to_tensor(run.data.pixels[held[::4]]).to(run.device)
+
+    @torch.inference_mode()
+    def report(ema: nn.Module, step: int) -> dict[str, float]:
+        again = torch.cat([ema(x).clamp(-1, 1) for x in probe.split(32)])
+        sheet([over(probe[:48:4]), over(again[:48:4]), over(again[:48:4], 0.2)], run.runs / "progress.png")
+        return {"psnr": round(psnr(probe, again).mean().item(), 3)}
+
+    ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
+    with torch.inference_mode():
+        pictures = np.array_split(run.data.pixels[train[::4]], 40)
+        z = torch.cat([ema.encode(to_tensor(p).to(run.device))[0] for p in pictures])
+    ema.shift.copy_(z.mean((0, 2, 3), keepdim=True))
+    ema.scale.copy_(z.std((0, 2, 3), keepdim=True))
+    return ema
+
+
+def _progress(run: Run, autoencoder: Autoencoder) -> Callable[[nn.Module, int], dict[str, float]]:
+    """A report that draws the examples with 8 and 2 steps into a contact sheet."""
+    drawing = example_drawings(run.data, run.device)
+    words = torch.zeros(len(drawing), WORDS, dtype=torch.long, device=run.device)
+    shape = (len(drawing), autoencoder.config["latent_channels"], 16, 16)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(run.device)
+
+    @torch.inference_mode()
+    def report(ema: Any, step: int) -> dict[str, float]:
+        rows = [paper_of(drawing)]
+        for name, steps in (("fluent_3d", 8), ("fluent_3d", 2), ("noto", 8)):
+            style = torch.eye(len(STYLES), device=run.device)[[STYLES.index(name)] * len(drawing)]
+            with torch.autocast(run.device, torch.bfloat16):
+                z = euler(guided(ema, drawing, words, style, 2.0, 1.0), noise, schedule(steps))
+                rows.append(over(autoencoder.from_latent(z)))
+        sheet(rows, run.runs / "progress.png")
+        return {}
+
+    return report
+
+
+def train_flow(run: Run) -> SketchUNet:
+    """Flow matching on latents, conditions left out now and then."""
+    autoencoder = run.finished("autoencoder", Autoencoder)
+    vocabulary = make_vocabulary(run.data)
+    model = run.ready(SketchUNet(vocabulary=vocabulary))
+    drawings = Drawings(run.data, autoencoder, vocabulary, run.device)
+
+    def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
+        z, drawing, words, style = drawings.batch(run.batch, rng)
+        drawing, words = drop(drawing, words, rng)
+        noise = torch.randn(z.shape, generator=rng).to(run.device)
+        t = sample_times(len(z), rng).to(run.device)
+        v = model(interpolate(z, noise, t), t, model.encode_condition(drawing), words, style)
+        return {"loss": (v.float() - (noise - z)).square().mean()}
+
+    report = _progress(run, autoencoder)
+    ema: Any = fit(
+        model,
+        losses,
+        run.runs,
+        budget=run.budget,
+        lr=1e-3,
+        ema_decay=0.998,
+        seed=run.seed,
+        report=report,
+        report_seconds=120,
+    )
+    return ema
+
+
+def train_student(run: Run) -> SketchUNet:
+    """Distil guidance and long steps into one evaluation.
+
+    Half of a batch regresses the guided velocity of the frozen teacher (Meng et al. 2023); the other half learns that
+    a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025).
+    """
+    autoencoder = run.finished("autoencoder", Autoencoder)
+    teacher = run.finished("flow", SketchUNet)
+    config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
+    model: Any = run.ready(cast(nn.Module, SketchUNet.from_config({**config, "distilled": True})))
+    model.load_state_dict(teacher.state_dict())
+    drawings = Drawings(run.data, autoencoder, teacher.config["vocabulary"], run.device)
+    half = run.batch // 2
+
+    @torch.no_grad()
+    def two_steps(
+        x: Tensor, times: Tensor, small: Tensor, drawing: Tensor, words: Tensor, style: Tensor, weights: Tensor
+    ) -> Tensor:
+        features = model.encode_condition(drawing)
+        first, middle, last = times
+        a, b = first - middle, middle - last
+        a_step, b_step = torch.where(small, 0.0, a), torch.where(small, 0.0, b)
+        v1 = model(x, first, features, words, style, a_step, weights).float()
+        x = x - a.view(-1, 1, 1, 1) * v1
+        v2 = model(x, middle, features, words, style, b_step, weights).float()
+        share = (a / (a + b)).view(-1, 1, 1, 1)
+        return share * v1 + (1 - share) * v2
+
+    def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
+        z, drawing, words, style = drawings.batch(run.batch, rng)
+        words = words * (torch.rand(len(words), 1, generator=rng).to(run.device) < 0.7)
+        noise = torch.randn(z.shape, generator=rng).to(run.device)
+        part = 0.5 ** torch.randint(5, (run.batch - half,), generator=rng).float()
+        u = part * (1 + (torch.rand(len(part), generator=rng) / part).floor())
+        times = shifted(torch.stack([u, u - part / 2, u - part])).to(run.device)
+        t = torch.cat([sample_times(half, rng).to(run.device), times[0]])
+        step = torch.cat([torch.zeros(half, device=run.device), times[0] - times[2]])
+        low, high = torch.tensor([0.5, 0.0]), torch.tensor([4.0, 4.0])
+        weights = (low + (high - low) * torch.rand(run.batch, 2, generator=rng)).to(run.device)
+        x = interpolate(z, noise, t)
+        given = (drawing, words, style, weights)
+        target = torch.cat([
+            _teach(teacher, x[:half], t[:half], *(g[:half] for g in given)),
+            two_steps(x[half:], times, (part < 0.1).to(run.device), *(g[half:] for g in given)),
+        ])  # fmt: skip
+        v = model(x, t, model.encode_condition(drawing), words, style, step, weights)
+        error = (v.float() - target).square().mean((1, 2, 3))
+        return {"loss": error.mean(), "guided": error[:half].mean(), "shortcut": error[half:].mean()}
+
+    report = _progress(run, autoencoder)
+    ema: Any = fit(
+        model, losses, run.runs, budget=run.budget, lr=4e-4, seed=run.seed, report=report, report_seconds=120
+    )
+    return ema
+
+
+def _teach(
+    teacher: SketchUNet, x: Tensor, t: Tensor, drawing: Tensor, words: Tensor, style: Tensor, weights: Tensor
+) -> Tensor:
+    """The teacher's guided velocity, every entry with its own weights `(B, 2)`."""
+    none, silent = torch.zeros_like(drawing), torch.zeros_like(words)
+    features = teacher.encode_condition(torch.cat([none, drawing, drawing]))
+    tokens = torch.cat([silent, silent, words])
+    v = teacher(x.repeat(3, 1, 1, 1), t.repeat(3), features, tokens, style.repeat(3, 1)).float()
+    v0, v1, v2 = v.chunk(3)
+    lines, text = weights[:, :1, None, None], weights[:, 1:, None, None]
+    return v0 + lines * (v1 - v0) + text * (v2 - v1)
+
+
+def train_upscaler(run: Run) -> Upscaler:
+    """Twice the side: from the autoencoder's output at 128 px to the true 256 px, on crops."""
+    autoencoder = run.finished("autoencoder", Autoencoder)
+    model = run.ready(Upscaler())
+    large = load_pictograms(run.archive, 256, ("fluent_3d",))
+    train, held = large.split()
+
+    @torch.inference_mode()
+    def small_of(pixels: np.ndarray) -> Tensor:
+        half = nn.functional.interpolate(to_tensor(pixels).to(run.device), scale_factor=0.5, mode="area")
+        return autoencoder.from_latent(autoencoder.to_latent(half)).float().cpu()
+
+    smalls = torch.cat([small_of(p) for p in np.array_split(large.pixels, len(large.pixels) // 32)])
+
+    def pair(index: np.ndarray) -> tuple[Tensor, Tensor]:
+        return smalls[torch.from_numpy(index)].to(run.device), to_tensor(large.pixels[index]).to(run.device)
+
+    def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
+        small, target = pair(train[torch.randint(len(train), (run.batch,), generator=rng).numpy()])
+        y, x = torch.randint(0, 65, (2,), generator=rng).tolist()
+        small, target = small[..., y : y + 64, x : x + 64], target[..., 2 * y : 2 * y + 128, 2 * x : 2 * x + 128]
+        if torch.rand(1, generator=rng) < 0.5:
+            small, target = small.flip(3), target.flip(3)
+        small = small.contiguous(memory_format=torch.channels_last)
+        return {"loss": reconstruction_loss(model(small), target)}
+
+    small, target = pair(held[::4])
+
+    @torch.inference_mode()
+    def report(ema: nn.Module, step: int) -> dict[str, float]:
+        smooth = nn.functional.interpolate(small, scale_factor=2.0, mode="bicubic").clamp(-1, 1)
+        large_again = ema(small)
+        sheet([over(a[:8]) for a in (smooth, large_again, target)], run.runs / "progress.png")
+        return {"psnr": psnr(large_again, target).mean().item(), "bicubic": psnr(smooth, target).mean().item()}
+
+    ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
+    return ema
+
+
+STAGES: dict[str, tuple[Callable[[Run], ModelMixin], str]] = {
+    "autoencoder": (train_autoencoder, "autoencoder"),
+    "flow": (train_flow, "flow"),
+    "student": (train_student, "unet"),
+    "upscaler": (train_upscaler, "upscaler"),
+}
+
+
+def main() -> None:
+    """Read the options, train one stage, write its weights."""
+    parser = argparse.ArgumentParser(prog="python -m demos.sketch.train", description="Train one network of Sketch.")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--data", type=Path, default=os.environ.get("ATELIER_DATA"), help="folder with emoji.zip")
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/sketch"))
+    parser.add_argument("--runs", type=Path, default=Path(".runs/sketch"))
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data DIR (or ATELIER_DATA) is needed")
+    preset = PRESETS[args.preset]
+    budget = Budget(args.minutes or preset.minutes[args.stage], args.steps)
+    torch.manual_seed(args.seed)
+    torch.set_flush_denormal(True)
+    cv2.setNumThreads(1)
+    archive = args.data / "emoji.zip"
+    train, part = STAGES[args.stage]
+    runs = args.runs / args.stage
+    run = Run(
+        load_pictograms(archive), archive, runs, args.out, budget, preset.batch[args.stage], args.seed, args.device
+    )
+    network: Any = train(run)
+    folder = runs / "weights" if args.stage == "flow" else args.out / part
+    network.to(torch.float16).save_pretrained(folder, max_shard_size="15MB")
+    if all((args.out / name / "config.json").exists() for name in ("autoencoder", "unet", "upscaler")):
+        SketchPipeline.from_parts(args.out).save_config(args.out)
+
+
+if __name__ == "__main__":
+    main()

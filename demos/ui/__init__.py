@@ -1,0 +1,1 @@
+"""Gradio controls that several tabs share; knows no model."""

@@ -1,0 +1,45 @@
+"""Files between visitors and endpoints: what came in is checked, what goes out is served and later deleted.
+
+`gr.api` passes values through untouched, so an endpoint that takes or gives files must do itself what Gradio's
+components do: accept only files that were uploaded here, and put results into the cache that Gradio serves.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.route_utils import API_PREFIX
+from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio_client.utils import encode_file_path
+
+__all__ = ["served", "uploaded"]
+
+
+def uploaded(file: Any) -> Path:
+    """The path of a file that a visitor uploaded to this app: a `gr.FileData`, its dictionary, or a path.
+
+    Raises:
+        ValueError: not a file, or a file anywhere else than in the app's upload folder.
+    """
+    path = file.get("path") if isinstance(file, dict) else getattr(file, "path", file)
+    if not isinstance(path, (str, Path)) or not str(path).strip():
+        raise ValueError("A file is expected here; please upload one.")
+    with contextlib.suppress(OSError, ValueError):
+        real = Path(path).resolve()
+        if is_in_or_equal(real, Path(get_upload_folder()).resolve()) and real.is_file():
+            return real
+    raise ValueError("This file was not uploaded to this app; please upload it first.")
+
+
+def served(data: bytes, name: str) -> gr.FileData:
+    """Put `data` into Gradio's cache as a file called `name`, where visitors can fetch it until `delete_cache`."""
+    path = save_bytes_to_cache(data, name, cache_dir=get_upload_folder())
+    page = LocalContext.blocks.get()
+    if page is not None:
+        page.upload_file_set.add(path)
+    return gr.FileData(
+        path=path, url=f"{API_PREFIX}/file={encode_file_path(path)}", orig_name=Path(path).name, size=len(data)
+    )

@@ -1,0 +1,277 @@
+"""The Sketch networks in small: shapes, ranges, gradients, save and load, and what the conditions mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from demos.core.cancel import Cancelled
+from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.pipeline import SketchPipeline, guided
+from demos.sketch.unet import SketchUNet
+
+VOCABULARY = ("cat", "cup", "red", "round")
+Networks = dict[str, Any]
+
+
+def awake(network: Any) -> Any:
+    """Fill the layers that begin at zero, except those that the student adds."""
+    generator = torch.Generator().manual_seed(1)
+    for name, weight in network.named_parameters():
+        if name.endswith("weight") and not weight.any() and not name.startswith(("step", "guidance")):
+            weight.data.normal_(std=0.1, generator=generator)
+    return network.eval()
+
+
+def tiny_unet(distilled: bool = False) -> SketchUNet:
+    torch.manual_seed(0)
+    return awake(
+        SketchUNet(
+            latent_channels=4,
+            widths=(16, 32),
+            embedding=24,
+            word_channels=8,
+            vocabulary=VOCABULARY,
+            distilled=distilled,
+        )
+    )
+
+
+def tiny_autoencoder() -> Autoencoder:
+    torch.manual_seed(0)
+    return awake(Autoencoder(latent_channels=4, encoder_widths=(8, 8, 16), decoder_widths=(8, 8, 16), depth=1))
+
+
+def tiny_upscaler() -> Upscaler:
+    torch.manual_seed(0)
+    return awake(Upscaler(width=8, depth=2))
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def given(n: int = 2) -> Networks:
+    """Random conditions as `SketchPipeline.latents` takes them."""
+    words = torch.tensor([[1, 3, 0], [2, 0, 0]])[:n]
+    return {"drawing": numbers(n, 5, 128, 128).sigmoid(), "words": words, "style": torch.eye(6)[[0, 3]][:n]}
+
+
+def velocity(unet: SketchUNet, words: Tensor | None = None, **student: Tensor) -> Tensor:
+    it, x, t = given(), numbers(2, 4, 16, 16, seed=3), torch.tensor([0.9, 0.2])
+    words = it["words"] if words is None else words
+    return unet(x, t, unet.encode_condition(it["drawing"]), words, it["style"], **student)
+
+
+def finite_gradients(network: nn.Module, but: tuple[str, ...] = ()) -> None:
+    for name, weight in network.named_parameters():
+        if not name.startswith(but or ("-",)):
+            assert weight.grad is not None and torch.isfinite(weight.grad).all() and weight.grad.any(), name
+
+
+class TestAutoencoder:
+    """Pictures to latents and back."""
+
+    def test_shapes_and_ranges(self) -> None:
+        model, x = tiny_autoencoder(), numbers(2, 4, 64, 128).tanh()
+        mean, log_var = model.encode(x)
+        assert mean.shape == log_var.shape == (2, 4, 8, 16)
+        assert log_var.min() >= -12 and log_var.max() <= 4
+        assert model.decode(mean).shape == x.shape == model(x).shape
+        far = model.from_latent(1000 * numbers(1, 4, 4, 4))
+        assert far.shape == (1, 4, 32, 32) and far.abs().max() == 1
+
+    def test_standardised_latents_go_and_come(self) -> None:
+        model, x = tiny_autoencoder(), numbers(3, 4, 64, 64).tanh()
+        mean, _ = model.encode(x)
+        model.shift.copy_(mean.mean((0, 2, 3), keepdim=True))
+        model.scale.copy_(mean.std((0, 2, 3), keepdim=True))
+        z = model.to_latent(x)
+        assert torch.allclose(z.mean((0, 2, 3)), torch.zeros(4), atol=1e-5)
+        assert torch.allclose(z.std((0, 2, 3)), torch.ones(4), atol=1e-5)
+        assert torch.allclose(model.from_latent(z), model(x).clamp(-1, 1), atol=1e-5)
+
+    def test_gradients_are_finite(self) -> None:
+        model, x = tiny_autoencoder(), numbers(2, 4, 64, 64).tanh()
+        mean, log_var = model.encode(x)
+        z = mean + (0.5 * log_var).exp() * numbers(*mean.shape, seed=4)
+        ((model.decode(z) - x).square().mean() + mean.square().mean() + log_var.exp().mean()).backward()
+        finite_gradients(model)
+
+
+class TestUpscaler:
+    """Twice the side."""
+
+    def test_it_begins_as_bilinear(self) -> None:
+        model, x = Upscaler(width=8, depth=1), numbers(2, 4, 16, 24).tanh()
+        model.load_state_dict({**model.state_dict(), "head.0.bias": torch.zeros(16)})
+        made = model(x)
+        assert made.shape == (2, 4, 32, 48)
+        assert torch.allclose(made, nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear"))
+
+    def test_range_and_gradients(self) -> None:
+        model = tiny_upscaler()
+        assert model(100 * numbers(1, 4, 8, 8)).abs().max() == 1
+        model(numbers(2, 4, 8, 8).tanh()).square().mean().backward()
+        finite_gradients(model)
+
+
+class TestSketchUNet:
+    """The velocity and its conditions."""
+
+    def test_shape_and_gradients(self) -> None:
+        unet = tiny_unet(distilled=True)
+        v = velocity(unet, step=torch.tensor([0.5, 0.1]), guidance=torch.tensor([[1.5, 2.0], [1.0, 0.0]]))
+        assert v.shape == (2, 4, 16, 16) and torch.isfinite(v).all()
+        v.square().mean().backward()
+        finite_gradients(unet)
+
+    def test_words_have_indices_from_one(self) -> None:
+        assert tiny_unet().index == {"cat": 1, "cup": 2, "red": 3, "round": 4}
+
+    @pytest.mark.parametrize("condition", ["drawing", "words", "style", "t"])
+    def test_every_condition_matters(self, condition: str) -> None:
+        unet, it = tiny_unet(), {**given(), "t": torch.tensor([0.9, 0.2])}
+        other = {"drawing": numbers(2, 5, 128, 128, seed=8).sigmoid(), "words": torch.tensor([[2, 0, 0], [4, 1, 0]])}
+        other |= {"style": torch.eye(6)[[1, 2]], "t": torch.tensor([0.4, 0.7])}
+
+        def call(it: Networks) -> Tensor:
+            x = numbers(2, 4, 16, 16, seed=3)
+            return unet(x, it["t"], unet.encode_condition(it["drawing"]), it["words"], it["style"])
+
+        changed = (call(it) - call({**it, condition: other[condition]})).abs().amax((1, 2, 3))
+        assert changed.min() > 1e-3
+
+    def test_padding_changes_nothing(self) -> None:
+        unet = tiny_unet()
+        short = velocity(unet, torch.tensor([[1, 3], [2, 0]]))
+        for length in (3, 12):
+            padded = torch.zeros(2, length, dtype=torch.long)
+            padded[:, :2] = torch.tensor([[1, 3], [2, 0]])
+            assert torch.allclose(velocity(unet, padded), short, atol=1e-5)
+
+    def test_no_words_at_all_are_possible(self) -> None:
+        unet = tiny_unet()
+        silent = velocity(unet, torch.zeros(2, 4, dtype=torch.long))
+        assert torch.isfinite(silent).all()
+        assert not torch.allclose(silent, velocity(unet), atol=1e-3)
+
+    def test_the_entries_of_a_batch_are_independent(self) -> None:
+        unet, it, x = tiny_unet(), given(), numbers(2, 4, 16, 16, seed=3)
+        both = unet(x, torch.tensor([0.9, 0.2]), unet.encode_condition(it["drawing"]), it["words"], it["style"])
+        features = unet.encode_condition(it["drawing"][1:])
+        alone = unet(x[1:], torch.tensor([0.2]), features, it["words"][1:], it["style"][1:])
+        assert torch.allclose(both[1:], alone, atol=1e-4)
+
+    def test_what_the_student_adds_begins_without_effect(self) -> None:
+        unet, step, weights = tiny_unet(), torch.tensor([0.5, 0.1]), torch.tensor([[1.5, 2.0], [3.0, 0.0]])
+        plain = velocity(unet)
+        assert torch.equal(velocity(unet, step=step), plain)
+        assert torch.equal(velocity(unet, guidance=weights), plain)
+        assert torch.equal(velocity(unet, step=step, guidance=weights), plain)
+        unet.guidance.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+        assert not torch.allclose(velocity(unet, guidance=weights), plain, atol=1e-3)
+        unet.step.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+        assert not torch.allclose(velocity(unet, step=step), plain, atol=1e-3)
+
+
+def run(network: Any) -> Tensor:
+    """One call of any of the networks."""
+    with torch.no_grad():
+        return velocity(network) if isinstance(network, SketchUNet) else network(numbers(1, 4, 32, 32).tanh())
+
+
+@pytest.mark.parametrize("make", [tiny_autoencoder, tiny_upscaler, tiny_unet])
+def test_networks_are_saved_and_loaded(make: Any, tmp_path: Path) -> None:
+    network = make()
+    if isinstance(network, Autoencoder):
+        network.shift += 0.5
+    network.save_pretrained(tmp_path)
+    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors"}
+    again = type(network).from_pretrained(tmp_path).eval()
+    assert torch.equal(run(network), run(again))
+    for name, value in network.config.items():
+        assert name.startswith("_") or (again.config[name], name) == (
+            list(value) if type(value) is tuple else value,
+            name,
+        )
+    network.half().save_pretrained(tmp_path)
+    (weights,) = tmp_path.glob("*.safetensors")
+    assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float16}
+    half = type(network).from_pretrained(tmp_path).float().eval()
+    assert torch.allclose(run(half), run(again), atol=0.05, rtol=0.05)
+
+
+class TestPipeline:
+    """All networks together."""
+
+    @pytest.fixture
+    def pipeline(self) -> SketchPipeline:
+        return SketchPipeline(tiny_autoencoder(), tiny_unet(), tiny_upscaler())
+
+    def test_noise_belongs_to_its_seed(self, pipeline: SketchPipeline) -> None:
+        noise = pipeline.noise([3, 4, 3])
+        assert noise.shape == (3, 4, 16, 16)
+        assert torch.equal(noise[0], noise[2]) and not torch.equal(noise[0], noise[1])
+        assert torch.equal(pipeline.noise([4])[0], noise[1])
+
+    def test_pictures_follow_from_the_seeds(self, pipeline: SketchPipeline) -> None:
+        made = pipeline.generate(**given(), seeds=[5, 6], steps=3, lines=1.5, text=2.0)
+        assert made.shape == (2, 4, 128, 128) and made.abs().max() <= 1
+        assert torch.equal(made, pipeline.generate(**given(), seeds=[5, 6], steps=3, lines=1.5, text=2.0))
+        assert not torch.equal(made, pipeline.generate(**given(), seeds=[7, 6], steps=3, lines=1.5, text=2.0))
+        assert pipeline.upscale(made).shape == (2, 4, 256, 256)
+
+    def test_it_is_saved_and_loaded(self, pipeline: SketchPipeline, tmp_path: Path) -> None:
+        pipeline.save_pretrained(tmp_path)
+        assert not [p for p in tmp_path.rglob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
+        parts = {"autoencoder": Autoencoder, "unet": SketchUNet, "upscaler": Upscaler}
+        loaded = {name: kind.from_pretrained(tmp_path / name) for name, kind in parts.items()}
+        again = SketchPipeline.from_pretrained(tmp_path, **loaded)
+        assert isinstance(again, SketchPipeline)
+        settings = {"seeds": [5, 6], "steps": 2}
+        assert torch.equal(pipeline.generate(**given(), **settings), again.generate(**given(), **settings))
+
+    def test_weights_of_one_are_the_plain_conditional_velocity(self, pipeline: SketchPipeline) -> None:
+        unet, it = pipeline.unet, given()
+        x, t = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.9, 0.2])
+        with torch.no_grad():
+            mixed = guided(unet, **it, lines=1.0, text=1.0)(x, t, t)
+            assert torch.allclose(mixed, velocity(unet), atol=1e-4)
+            nothing = guided(unet, **it, lines=0.0, text=0.0)(x, t, t)
+            silent = torch.zeros_like(it["words"])
+            empty = unet(x, t, unet.encode_condition(torch.zeros_like(it["drawing"])), silent, it["style"])
+            assert torch.allclose(nothing, empty, atol=1e-4)
+            drawn = velocity(unet, silent)
+            far = guided(unet, **it, lines=2.0, text=3.0)(x, t, t)
+        assert torch.allclose(far, empty + 2 * (drawn - empty) + 3 * (velocity(unet) - drawn), atol=1e-3)
+
+    def test_a_distilled_network_takes_one_evaluation_with_the_weights(self) -> None:
+        unet, it = tiny_unet(distilled=True), given()
+        unet.guidance.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+        sizes: list[int] = []
+        unet.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
+        x, t, step = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.9, 0.2]), torch.tensor([0.5, 0.5])
+        with torch.no_grad():
+            made = guided(unet, **it, lines=1.5, text=2.0)(x, t, step)
+            assert sizes == [2]
+            weights = torch.tensor([[1.5, 2.0]] * 2)
+            assert torch.allclose(made, velocity(unet, step=step, guidance=weights), atol=1e-5)
+            assert not torch.allclose(made, guided(unet, **it, lines=0.5, text=0.0)(x, t, step), atol=1e-3)
+
+    def test_cancelled_leaves_the_sampling_at_its_step(self, pipeline: SketchPipeline) -> None:
+        seen: list[int] = []
+
+        def on_step(i: int, n: int, estimate: Tensor) -> None:
+            seen.append(i)
+            if i == 2:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            pipeline.latents(**given(), noise=pipeline.noise([1, 2]), steps=30, on_step=on_step)
+        assert seen == [1, 2]
