@@ -85,13 +85,16 @@ def test_training(stage: str, pictures: Pictograms) -> None:
 
 
 def test_memory_is_watched() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    code = "held = bytearray(50_000_000); print('ready', flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     memory = startup.Memory(process.pid)
+    assert process.stdout.readline().strip() == b"ready"
     highest = memory.now()
     until = time.monotonic() + 10
     while memory.peak < highest and time.monotonic() < until:
         time.sleep(0.02)
-    assert 1 < highest <= memory.peak
+    assert 50 < highest <= memory.peak
     process.communicate(b"\n")
 
 
