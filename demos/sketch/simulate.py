@@ -166,7 +166,11 @@ def colour_words(rgba: np.ndarray, most: int = 2) -> tuple[str, ...]:
 
 
 class Picture:
-    """One training picture with its traced chains; `draw` gives an augmented picture and a drawing of it."""
+    """One training picture with its traced chains; `draw` gives an augmented picture and a drawing of it.
+
+    Colours are permuted now and then, but only where hints tell: hints of any colour are to be followed, while a
+    drawing without them gets the colours of the set.
+    """
 
     def __init__(self, rgba: np.ndarray, levels: list[Chains]) -> None:
         self.rgba, self.levels = rgba, levels
@@ -176,8 +180,9 @@ class Picture:
         size = self.rgba.shape[0]
         matrix = augment(rng, size)
         rgba = cv2.warpAffine(self.rgba, matrix, (size, size), flags=cv2.INTER_LINEAR)
-        if rng.random() < 0.15:
+        hinted = rng.random() < 0.5
+        if hinted and rng.random() < 0.3:
             rgba = np.ascontiguousarray(rgba[..., [*rng.permutation(3), 3]])
         ink = draw_lines(rng, self.levels, matrix, size) if rng.random() < 0.92 else np.zeros((size, size), np.uint8)
-        hints = draw_hints(rng, rgba) if rng.random() < 0.5 else np.zeros_like(rgba)
+        hints = draw_hints(rng, rgba) if hinted else np.zeros_like(rgba)
         return rgba, np.concatenate([ink[None], hints.transpose(2, 0, 1)])
