@@ -55,12 +55,25 @@ class Regression:
 
 
 def train_regression(
-    data: Pictograms, autoencoder: Autoencoder, out: Path, budget: Budget, seed: int, device: str, batch: int = 32
+    data: Pictograms,
+    autoencoder: Autoencoder,
+    out: Path,
+    budget: Budget,
+    seed: int,
+    device: str,
+    batch: int = 32,
+    init: Path | None = None,
 ) -> SketchUNet:
-    """Train on the batches of the flow, with no condition left out; `out` gets the state and the log."""
+    """Train on the batches of the flow, with no condition left out; `out` gets the state and the log.
+
+    Args:
+        init: folder of the weights to begin with, such as those that the flow began with.
+    """
     torch.manual_seed(seed)
     vocabulary = make_vocabulary(data)
     model = SketchUNet(vocabulary=vocabulary).to(device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType]
+    if init:
+        model.load_state_dict(SketchUNet.from_pretrained(init).float().state_dict())
     drawings = Drawings(data, autoencoder, vocabulary, device)
     regression = Regression(model, autoencoder)
 
@@ -122,6 +135,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(".runs/sketch/regression"))
     parser.add_argument("--minutes", type=float, default=70.0, help="as long as the flow and its student together")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--init", type=Path, help="begin with the weights in this folder")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -132,7 +146,7 @@ def main() -> None:
     autoencoder = Autoencoder.from_pretrained(args.autoencoder).float().eval().requires_grad_(False)
     autoencoder.to(args.device, memory_format=torch.channels_last)
     budget = Budget(args.minutes, args.steps)
-    model = train_regression(data, autoencoder, args.out, budget, args.seed, args.device, args.batch)
+    model = train_regression(data, autoencoder, args.out, budget, args.seed, args.device, args.batch, args.init)
     model.half().save_pretrained(args.out / "weights")
 
 

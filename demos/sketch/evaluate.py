@@ -242,11 +242,12 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/sketch"))
     parser.add_argument("--classifier", type=Path, default=Path("checkpoints/sketch_classifier"))
     parser.add_argument("--regression", type=Path, default=Path(".runs/sketch/regression/weights"))
+    parser.add_argument("--also", nargs="*", default=[], metavar="NAME=FOLDER", help="more U-Nets, with 8 steps")
     parser.add_argument("--out", type=Path, default=Path(".runs/sketch/evaluation.json"))
     parser.add_argument("--limit", type=int, help="so many held-out pictures instead of all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 8, 30])
-    parser.add_argument("--lines", type=float, default=1.5, help="weight of the drawing")
+    parser.add_argument("--lines", type=float, default=2.0, help="weight of the drawing")
     parser.add_argument("--text", type=float, default=2.0, help="weight of the words")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -274,6 +275,10 @@ def main() -> None:
     for steps in args.steps:
         add(f"model, {steps} step{'s' * (steps > 1)}", with_model(pipeline, steps, weights), args.seeds)
     add("model, 8 steps, hints", with_model(pipeline, 8, weights), args.seeds, hints=True)
+    for name, _, folder in (text.partition("=") for text in args.also):
+        other = SketchUNet.from_pretrained(folder).float().eval().to(args.device)
+        parts = SketchPipeline(pipeline.autoencoder, other, pipeline.upscaler)
+        add(f"{name}, 8 steps", with_model(parts, 8, weights), 1)
     if args.regression.is_dir():
         unet = SketchUNet.from_pretrained(args.regression).float().eval().to(args.device)
         regression = Regression(unet, pipeline.autoencoder)

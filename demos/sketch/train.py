@@ -66,6 +66,9 @@ PRESETS = {
 }
 
 
+MOST_NOISE = 0.45
+
+
 @dataclass(frozen=True)
 class Run:
     """What every stage is given."""
@@ -78,10 +81,18 @@ class Run:
     batch: int
     seed: int
     device: str
+    init: Path | None = None
 
     def ready(self, model: nn.Module) -> Any:
         """The network in the layout that convolutions like, on the device."""
         return model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def started(self, model: ModelMixin) -> Any:
+        """The network to train, with the weights of `init` if there are any."""
+        if self.init:
+            network: Any = type(model).from_pretrained(self.init)
+            cast(nn.Module, model).load_state_dict(network.float().state_dict())
+        return self.ready(cast(nn.Module, model))
 
     def finished(self, part: str, kind: type[ModelMixin]) -> Any:
         """A network that an earlier stage wrote."""
@@ -98,8 +109,12 @@ def reconstruction_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def train_autoencoder(run: Run) -> Autoencoder:
-    """KL autoencoder on crops of 64 px with random shifts, flips and, now and then, permuted colours."""
-    model = run.ready(Autoencoder())
+    """KL autoencoder on crops of 64 px with random shifts, flips and, now and then, permuted colours.
+
+    The decoder sees latents with noise of up to `MOST_NOISE` of each channel's deviation, so that the small errors of a
+    flow don't show as blotches in plain areas.
+    """
+    model = run.started(Autoencoder())
     train, held = run.data.split()
     size, crop = run.data.pixels.shape[1], 64
     padded = np.pad(run.data.pixels, ((0, 0), (8, 8), (8, 8), (0, 0)))
@@ -115,7 +130,9 @@ def train_autoencoder(run: Run) -> Autoencoder:
             target = target[:, [*torch.randperm(3, generator=rng).tolist(), 3]]
         target = target.contiguous(memory_format=torch.channels_last)
         mean, log_var = model.encode(target)
-        z = mean + (0.5 * log_var).exp() * torch.randn(mean.shape, generator=rng).to(run.device)
+        amount = MOST_NOISE * torch.rand(run.batch, 1, 1, 1, generator=rng).square().to(run.device)
+        spread = (0.5 * log_var).exp() + amount * mean.float().std((0, 2, 3), keepdim=True)
+        z = mean + spread * torch.randn(mean.shape, generator=rng).to(run.device)
         kl = 0.5 * (mean.float().square() + log_var.exp() - 1 - log_var).mean()
         error = reconstruction_loss(model.decode(z), target)
         return {"loss": error + 2e-5 * kl, "kl": kl}
@@ -124,9 +141,15 @@ def train_autoencoder(run: Run) -> Autoencoder:
 
     @torch.inference_mode()
     def report(ema: nn.Module, step: int) -> dict[str, float]:
-        again = torch.cat([ema(x).clamp(-1, 1) for x in probe.split(32)])
-        sheet([over(probe[:48:4]), over(again[:48:4]), over(again[:48:4], 0.2)], run.runs / "progress.png")
-        return {"psnr": round(psnr(probe, again).mean().item(), 3)}
+        z = torch.cat([ema.encode(x)[0] for x in probe.split(32)])
+        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(1)).to(run.device)
+        rough = z + 0.2 * z.std((0, 2, 3), keepdim=True) * noise
+        clean, noisy = (torch.cat([ema.decode(part).clamp(-1, 1) for part in x.split(32)]) for x in (z, rough))
+        sheet([over(x[:48:4]) for x in (probe, clean, noisy)], run.runs / "progress.png")
+        return {
+            "psnr": round(psnr(probe, clean).mean().item(), 3),
+            "psnr_noisy": round(psnr(probe, noisy).mean().item(), 3),
+        }
 
     ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
     with torch.inference_mode():
@@ -162,7 +185,7 @@ def train_flow(run: Run) -> SketchUNet:
     """Flow matching on latents, conditions left out now and then."""
     autoencoder = run.finished("autoencoder", Autoencoder)
     vocabulary = make_vocabulary(run.data)
-    model = run.ready(SketchUNet(vocabulary=vocabulary))
+    model = run.started(SketchUNet(vocabulary=vocabulary))
     drawings = Drawings(run.data, autoencoder, vocabulary, run.device)
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
@@ -260,7 +283,7 @@ def _teach(
 def train_upscaler(run: Run) -> Upscaler:
     """Twice the side: from the autoencoder's output at 128 px to the true 256 px, on crops."""
     autoencoder = run.finished("autoencoder", Autoencoder)
-    model = run.ready(Upscaler())
+    model = run.started(Upscaler())
     large = load_pictograms(run.archive, 256, ("fluent_3d",))
     train, held = large.split()
 
@@ -314,6 +337,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--init", type=Path, help="begin with the weights in this folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -328,7 +352,15 @@ def main() -> None:
     train, part = STAGES[args.stage]
     runs = args.runs / args.stage
     run = Run(
-        load_pictograms(archive), archive, runs, args.out, budget, preset.batch[args.stage], args.seed, args.device
+        load_pictograms(archive),
+        archive,
+        runs,
+        args.out,
+        budget,
+        preset.batch[args.stage],
+        args.seed,
+        args.device,
+        args.init,
     )
     network: Any = train(run)
     folder = runs / "weights" if args.stage == "flow" else args.out / part
