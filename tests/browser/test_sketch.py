@@ -39,27 +39,15 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
+def visit(open_page: Visit, address: str) -> Visit:
     """Open the page as a new visitor; its first picture is there."""
-    contexts = []
 
     def opened(**options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1200, "height": 1000}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE_S)
-        page.goto(address)
+        page = open_page(address, PATIENCE_S, **options)
         page.wait_for_selector("#sketch-frame img")
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    return visit()
+    return opened
 
 
 def at(page: Page, x: float, y: float, pad: str = "sketch-pad") -> tuple[float, float]:

@@ -75,27 +75,16 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Page]]:
-    contexts = []
+def visit(open_page: Callable[..., Page], address: str) -> Callable[..., Page]:
+    """Open the page as a new visitor; the canvas has its size."""
 
     def opened(query: str = "", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1100, "height": 1500}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        page.goto(address + query)
+        page = open_page(address + query, 8, **{"viewport": {"width": 1100, "height": 1500}, **options})
         page.wait_for_selector("#sketchpad .pad-canvas")
         page.wait_for_function("document.querySelector('#sketchpad .pad-canvas').width > 300")
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
-def page(visit: Callable[..., Page]) -> Page:
-    return visit()
+    return opened
 
 
 def at(page: Page, x: float, y: float, pad: str = "sketchpad") -> tuple[float, float]:
