@@ -496,6 +496,7 @@ pad.style.setProperty("--pad-max", CONFIG.width);
 canvas.setAttribute("aria-label", `${CONFIG.label}. ${CONFIG.description}`);
 find(".pad-hint").textContent = CONFIG.label;
 if (!CONFIG.result) find('[data-act="onion"]').hidden = true;
+onion.classList.toggle("pad-ground", CONFIG.ground);
 
 const sizes = new ResizeObserver(resize);
 sizes.observe(paper);

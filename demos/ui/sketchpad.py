@@ -36,6 +36,7 @@ def sketchpad(
     filename: str = "sketch",
     onion: bool = False,
     tool: str = "pen",
+    ground: bool = False,
 ) -> gr.HTML:
     """Build the drawing surface.
 
@@ -48,6 +49,7 @@ def sketchpad(
         filename: Name of exported files, without extension.
         onion: Whether the onion view is on at first.
         tool: The tool at hand at first: "pen", "brush" or "eraser".
+        ground: Whether the onion view is the ground to paint on, at full strength instead of faint.
 
     Returns:
         The component; its value is the strokes' JSON text.
@@ -61,6 +63,7 @@ def sketchpad(
         "filename": filename,
         "onion": onion,
         "tool": tool,
+        "ground": ground,
     }
     constants = {"CONFIG": config, "MARKUP": _text("sketchpad.html"), "STYLE": _text("sketchpad.css")}
     script = [f"const {name} = {json.dumps(constant)};" for name, constant in constants.items()]

@@ -119,7 +119,11 @@ CSS = """
 .at-bar[aria-hidden="true"] { background: transparent; }
 .at-bar-text { position: absolute; right: 0; top: 7px; font-size: var(--text-xs);
   color: var(--body-text-color-subdued); }
-.at-progress { position: relative; min-height: 24px; overflow: visible; }
+.at-progress { position: relative; min-height: 22px; margin: -6px 0 -8px; overflow: visible; }
+.prose table { font-size: var(--text-sm); border: 0 !important; }
+.prose table tr { border: 0 !important; }
+.prose table th, .prose table td { border: 0 !important; padding: 4px 14px 4px 0 !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; }
 
 .at-seed { align-items: stretch; }
 .at-dice { align-self: center; min-height: 44px; }
@@ -133,6 +137,27 @@ CSS = """
 .at-frame .at-empty { display: grid; place-items: center; color: #78716c; }
 .at-note { min-height: 1.5em; text-align: center; }
 .at-note p { margin: 0; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
+
+.at-heat { position: relative; width: min(100%, calc(480px * var(--wide))); max-height: 480px; margin: 0 auto;
+  overflow: hidden; border-radius: var(--radius-lg); }
+.at-heat img, .at-heat svg { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; }
+.at-heat-map { opacity: var(--at-heat, 0.8); }
+.at-heat polygon { fill: none; stroke: #fff; stroke-width: 1.5px; vector-effect: non-scaling-stroke;
+  filter: drop-shadow(0 0 1px #000); }
+.at-fader { display: flex; gap: 8px; align-items: center; justify-content: center; font-size: var(--text-sm);
+  color: var(--body-text-color-subdued); }
+.at-fader input { accent-color: var(--primary-600); }
+.at-plot { display: block; width: 100%; max-width: 640px; height: auto; margin: 0 auto; font-size: 11px; }
+.at-plot text { fill: var(--body-text-color-subdued); }
+.at-plot .at-axis { stroke: var(--border-color-primary); }
+.at-plot .at-bars-0 { fill: var(--neutral-400); }
+.at-plot .at-bars-1 { fill: var(--primary-500); fill-opacity: 0.75; }
+.at-plot .at-mark-0 { stroke: var(--body-text-color); stroke-width: 1.5; stroke-dasharray: 4 3; }
+.at-plot .at-mark-1, .at-plot .at-line { stroke: var(--primary-500); stroke-width: 2; fill: none; }
+.at-plot .at-chance { stroke: var(--neutral-400); stroke-dasharray: 4 4; }
+.at-plot .at-point { fill: var(--primary-500); }
+.at-offstage { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.at-empty { display: grid; place-items: center; min-height: 160px; color: var(--body-text-color-subdued); }
 
 .at-history .grid-container { gap: var(--spacing-sm); }
 .at-history .grid-wrap.fixed-height, .at-shelf .grid-wrap.fixed-height { min-height: 0; max-height: none; }
