@@ -1,0 +1,1 @@
+"""What is unlikely under a model of what is normal, and where."""

@@ -1,0 +1,237 @@
+"""Train the networks of the Anomaly tab again, one stage after the other.
+
+    python -m demos.anomaly.train encoder --data DIR
+    python -m demos.anomaly.train normal --data DIR
+    python -m demos.anomaly.train detector --data DIR
+
+`encoder` learns features and the localiser from pasted anomalies, `normal` is a generative model of normal tiles, and
+`detector` fits the shipped detector to the features; a detector belongs to its encoder, so train it again after it.
+A fifth of the normal tiles is held out of all three; it calibrates the detector. A stage keeps its state, its log and a
+contact sheet in `--runs`, goes on from there when it is called again, and writes its weights to `--out` when it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from demos.anomaly.calibration import auroc
+from demos.anomaly.data import SCALE, Tile, batches, load_surfaces, load_tiles, split_held_out
+from demos.anomaly.detectors import Detector, Held, fit_detector, save_detector
+from demos.anomaly.features import Scale, collate, look
+from demos.anomaly.model import SHIFT, fingerprint
+from demos.anomaly.networks import Inspector, TileField
+from demos.anomaly.paste import PASTES, paste
+from demos.anomaly.pretext import Pretext, image_logit, surface_batches, tile_batches
+from demos.core.fit import Budget, fit
+from demos.families.score import euler, interpolate, sample_times, schedule
+
+__all__ = ["PRESETS", "Run", "fit_tiles", "main", "pasted_pairs"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Batch size and default minutes of every stage."""
+
+    batch: dict[str, int]
+    minutes: dict[str, float]
+
+
+PRESETS = {
+    "cpu": Preset({"encoder": 8, "normal": 12}, {"encoder": 45, "normal": 20}),
+    "gpu": Preset({"encoder": 32, "normal": 64}, {"encoder": 12, "normal": 8}),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage is given."""
+
+    data: Path
+    runs: Path
+    out: Path
+    budget: Budget
+    batch: int
+    seed: int
+    device: str
+
+    def tiles(self) -> tuple[list[Tile], list[Tile]]:
+        """Normal tiles to train with and those held out."""
+        return split_held_out(load_tiles(self.data / "magnetic_tile.zip", "train"))
+
+    def ready(self, model: nn.Module) -> Any:
+        """The network in the layout that convolutions like, on the device."""
+        return model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def save(self, network: Any, part: str) -> None:
+        """Write a network's weights in half precision."""
+        network.to(torch.float16).save_pretrained(self.out / part, max_shard_size="15MB")
+
+
+def pasted_pairs(
+    tiles: list[Tile], seed: int, limit: int | None = None
+) -> list[tuple[Tile, str, np.ndarray, np.ndarray]]:
+    """Tiles with one pasted anomaly each, kinds in turn: the tile, the kind, the changed pixels and the soft label."""
+    pairs = []
+    for i, tile in enumerate(tiles[:limit]):
+        rng, kind = np.random.default_rng([seed, i]), list(PASTES)[i % len(PASTES)]
+        donor = tiles[int(rng.integers(len(tiles)))].pixels
+        pairs.append((tile, kind, *paste(rng, tile.pixels, donor, kind, float(rng.uniform(0.4, 1)))))
+    return pairs
+
+
+def train_encoder(run: Run) -> None:
+    """Features and localiser; the log has the AUROC of anomalies pasted into held-out tiles."""
+    train, held = run.tiles()
+    surfaces = load_surfaces(run.data)
+    model: Any = run.ready(Pretext(Inspector(), len(surfaces)))
+    rng = np.random.default_rng(run.seed)
+    streams = [(tile_batches(train, run.batch, rng), 1.0)]
+    if surfaces:
+        streams.append((surface_batches(surfaces, run.batch, rng), 0.5))
+
+    def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        total: Any = 0.0
+        for stream, share in streams:
+            batch = next(stream)
+            batch = type(batch)(*(getattr(batch, f).to(run.device) for f in ("x", "mask", "label", "kind")))
+            level = 0.12 * torch.rand(len(batch.x), 1, 1, 1, generator=generator).square()
+            noise = level * torch.randn(batch.x.shape, generator=generator)
+            got = model.losses(batch, noise.to(run.device))
+            parts = {"pixels": 1.0, "image": 0.5, "restore": 0.5, "surface": 0.1}
+            total = total + share * sum(parts[name] * value for name, value in got.items())
+            terms |= {name if share == 1 else f"{name}_surfaces": value for name, value in got.items()}
+        return {"loss": total, **terms}
+
+    probe = pasted_pairs(held, 0, 56)
+
+    @torch.inference_mode()
+    def report(ema: Any, step: int) -> dict[str, float]:
+        scores: dict[str, list[float]] = {"normal": []}
+        rows = []
+        for tile, kind, pixels, soft in probe:
+            for name, picture in (("normal", tile.pixels), (kind, pixels)):
+                x, mask = (t.to(run.device) for t in collate([picture]))
+                logits = ema.inspector(x, mask).float()
+                scores.setdefault(name, []).append(image_logit(logits, nn.functional.max_pool2d(mask, 2)).item())
+            chance = torch.sigmoid(logits)[0, 0].cpu().numpy()
+            rows.append(_strip([pixels, 255 * soft, cv2.resize(255 * chance, pixels.shape[::-1])]))
+        Image.fromarray(np.concatenate([np.concatenate(rows[i : i + 4], 1) for i in range(0, 28, 4)])).save(
+            run.runs / "progress.png"
+        )
+        normal = np.array(scores.pop("normal"))
+        figures = {f"auroc_{kind}": round(auroc(normal, np.array(s)), 3) for kind, s in scores.items()}
+        return {"auroc": round(float(np.mean(list(figures.values()))), 4), **figures}
+
+    ema: Any = fit(
+        model, losses, run.runs, budget=run.budget, lr=1e-3, seed=run.seed, report=report, report_seconds=180
+    )
+    run.save(ema.inspector, "inspector")
+
+
+def _strip(parts: list[np.ndarray], height: int = 128, width: int = 320) -> np.ndarray:
+    """Pictures side by side on a canvas `(height, width)` uint8."""
+    whole = np.concatenate([np.asarray(p, np.float32) for p in parts], 1)
+    factor = min(height / whole.shape[0], width / whole.shape[1])
+    small = cv2.resize(whole, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)[:height, :width]
+    canvas = np.zeros((height, width), np.uint8)
+    canvas[: small.shape[0], : small.shape[1]] = small.clip(0, 255)
+    return canvas
+
+
+def train_normal(run: Run) -> None:
+    """Flow matching on whole tiles, by the velocity that follows from the predicted picture."""
+    train, _ = run.tiles()
+    model: Any = run.ready(TileField())
+    rng = np.random.default_rng(run.seed)
+    stream = batches([t.pixels.shape[:2] for t in train], run.batch, rng)
+
+    def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
+        tiles = [train[i].pixels[:, :: rng.choice((-1, 1))] for i in next(stream)]
+        x, mask = (t.to(run.device) for t in collate(tiles))
+        x = x[:, :1]
+        noise = torch.randn(x.shape, generator=generator).to(run.device)
+        t = sample_times(len(x), generator, mean=0.4).to(run.device)
+        v = model(interpolate(x, noise, t), t, mask).float()
+        error = (v - (noise - x)).square() * mask
+        return {"loss": error.sum() / mask.sum()}
+
+    @torch.inference_mode()
+    def report(ema: Any, step: int) -> dict[str, float]:
+        noise = torch.randn(4, 1, 272, 224, generator=torch.Generator().manual_seed(1)).to(run.device)
+        ones = torch.ones_like(noise)
+        with torch.autocast(run.device, torch.bfloat16):
+            x = euler(lambda x, t, d: ema(x, t, ones).float(), noise, schedule(24, shift=SHIFT))
+        pixels = (127.5 * (x[:, 0].clamp(-1, 1) + 1)).byte().cpu().numpy()
+        Image.fromarray(np.concatenate(list(pixels), 1)).save(run.runs / "progress.png")
+        return {}
+
+    ema: Any = fit(
+        model, losses, run.runs, budget=run.budget, lr=1e-3, seed=run.seed, report=report, report_seconds=240
+    )
+    run.save(ema, "normal")
+
+
+def fit_tiles(network: Inspector, train: list[Tile], held: list[Tile], density: str, seed: int = 0) -> Detector:
+    """The detector of magnetic tiles: fitted to `train`, weighed and calibrated on `held`."""
+    areas = [t.pixels.size for t in train]
+    seen = [look(network, t.pixels) for t in train]
+    pasted = [(look(network, pixels),) if soft.max() > 0 else () for _, _, pixels, soft in pasted_pairs(held, seed)]
+    groups = [Held(look(network, t.pixels), more) for t, more in zip(held, pasted, strict=True)]
+    scale = Scale(SCALE, float(np.median(areas)))
+    return fit_detector(groups, density, "magnetic_tile", scale, fingerprint(network), training=seen, seed=seed)
+
+
+def fit_shipped(run: Run) -> None:
+    """The shipped detector, by the density that tells pasted anomalies best from held-out tiles."""
+    train, held = run.tiles()
+    network: Any = Inspector.from_pretrained(run.out / "inspector")
+    network = run.ready(network.float().eval().requires_grad_(False))
+    fitted = [fit_tiles(network, train, held, density, run.seed) for density in ("flow", "gaussian", "memory")]
+    for detector in fitted:
+        print(detector.about)
+    best = max(fitted, key=lambda detector: detector.about.separation)
+    save_detector(best, run.out / "detectors" / "magnetic_tile.safetensors")
+
+
+STAGES: dict[str, Callable[[Run], None]] = {"encoder": train_encoder, "normal": train_normal, "detector": fit_shipped}
+
+
+def main() -> None:
+    """Read the options and run one stage."""
+    parser = argparse.ArgumentParser(prog="python -m demos.anomaly.train", description="Train one part of Anomaly.")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--data", type=Path, default=os.environ.get("ATELIER_DATA"), help="folder with the archives")
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/anomaly"))
+    parser.add_argument("--runs", type=Path, default=Path(".runs/anomaly"))
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data DIR (or ATELIER_DATA) is needed")
+    preset = PRESETS[args.preset]
+    budget = Budget(args.minutes or preset.minutes.get(args.stage, 1), args.steps)
+    torch.manual_seed(args.seed)
+    torch.set_flush_denormal(True)
+    cv2.setNumThreads(1)
+    data, runs = Path(args.data), args.runs / args.stage
+    batch = preset.batch.get(args.stage, 1)
+    STAGES[args.stage](Run(data, runs, args.out, budget, batch, args.seed, args.device))
+
+
+if __name__ == "__main__":
+    main()
