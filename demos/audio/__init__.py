@@ -1,0 +1,1 @@
+"""Instruments, music and voice: sound shaped by sound and by drawing."""

@@ -1,0 +1,109 @@
+"""Measure the Audio tab's models beside their baselines: `python -m demos.audio.evaluate MODEL --data DIR`.
+
+MODEL is instruments, music or voice. Every figure is printed by name and written as JSON. Judges are classifiers that
+were trained on real recordings alone (`python -m demos.audio.train note_judge`, `digit_judge`, `voice_judge`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from demos.audio.classifier import Classifier
+from demos.audio.instruments import measure as instruments
+from demos.audio.instruments.data import load_notes
+from demos.audio.instruments.model import Instruments
+from demos.audio.music import measure as music
+from demos.audio.music.data import load_chorales
+from demos.audio.music.model import Chorales
+from demos.audio.runs import load_network
+from demos.audio.voice import measure as voice
+from demos.audio.voice.data import load_digits
+from demos.audio.voice.model import Voices
+
+__all__ = ["MODELS", "main", "table"]
+
+Figures = dict[str, dict[str, float]]
+
+
+def table(figures: Figures) -> str:
+    """The figures in Markdown, one line each."""
+    lines = ["| what | which | value |", "| --- | --- | ---: |"]
+    return "\n".join([*lines, *(f"| {a} | {b} | {v:.4g} |" for a, row in figures.items() for b, v in row.items())])
+
+
+def measure_instruments(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
+    """Resynthesis, pitch, speed and judge."""
+    model = Instruments.load(checkpoints / "instruments")
+    notes = load_notes(data / "notes.zip", cache, None if limit is None else max(2, limit))
+    found: Figures = {f"resynthesis, {name}": row for name, row in instruments.resynthesis(model, notes).items()}
+    found["pitch tracker on held-out notes"] = instruments.tracker_errors([n for n in notes if n.held_out])
+    found["pitch of played notes"] = instruments.pitch_errors(model, notes)
+    found["speed"] = instruments.speed(model)
+    folder = checkpoints / "audio_judges" / "notes"
+    if folder.is_dir():
+        found["judge's accuracy"] = instruments.judged(model, notes, load_network(Classifier, folder))
+    else:
+        print(f"No row for the judge: {folder} does not exist (python -m demos.audio.train note_judge).")
+    return found
+
+
+def measure_music(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
+    """Likelihoods of the test split, rules and speed."""
+    model = Chorales.load(checkpoints / "music")
+    test = load_chorales(data / "Jsb16thSeparated.json")["test"][:limit]
+    found: Figures = {"negative log-likelihood, nats": music.likelihoods(model, test)}
+    drawn = [music.rules(model, test, seed=1000 * seed) for seed in range(seeds)]
+    for name in drawn[0]:
+        rows = [row[name] for row in drawn]
+        found[f"broken rules per 100 beats, {name}"] = {k: float(np.mean([r[k] for r in rows])) for k in rows[0]}
+    found["speed"] = music.speed(model, test[0])
+    return found
+
+
+def measure_voice(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
+    """Judges, vocoder and speed."""
+    model = Voices.load(checkpoints / "voice")
+    held = [d for d in load_digits(data / "spoken_digits.zip") if d.held_out][:limit]
+    digits, voices = (load_network(Classifier, checkpoints / "audio_judges" / name) for name in ("digits", "voices"))
+    rows = [voice.judged(model, held, digits, voices, seed=1000 * seed) for seed in range(seeds)]
+    found: Figures = {"judges' accuracy": {k: float(np.mean([r[k] for r in rows])) for k in rows[0]}}
+    found["vocoder"] = {"spectral distance": voice.vocoder_distance(model, held)}
+    found["speed"] = voice.speed(model)
+    return found
+
+
+MODELS: dict[str, Callable[[Path, Path, Path, int, int | None], Figures]] = {
+    "instruments": measure_instruments,
+    "music": measure_music,
+    "voice": measure_voice,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure one model, print the table, write JSON."""
+    parser = argparse.ArgumentParser(prog="python -m demos.audio.evaluate", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the archives")
+    parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
+    parser.add_argument("--runs", type=Path, default=Path(".runs/audio"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--limit", type=int, help="so many notes an instrument (2 at least), pieces or recordings")
+    args = parser.parse_args(arguments)
+    torch.set_flush_denormal(True)
+    figures = MODELS[args.model](args.data, args.checkpoints.resolve(), args.runs / "cache", args.seeds, args.limit)
+    facts: dict[str, Any] = {"model": args.model, "seeds": args.seeds, "torch_threads": torch.get_num_threads()}
+    args.runs.mkdir(parents=True, exist_ok=True)
+    target = args.runs / f"evaluation_{args.model}.json"
+    target.write_text(json.dumps({**facts, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

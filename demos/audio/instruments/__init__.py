@@ -1,0 +1,1 @@
+"""Instruments: an autoencoder whose decoder plays a synthesiser."""

@@ -1,0 +1,292 @@
+"""The Instruments wrapper: notes, tunes and curves in, sound out; no tensors outside, no Gradio inside.
+
+An instrument is a name, a blend of names, a place on the map of timbres, or a timbre vector. Everything that a caller
+may set is checked here, because the page and the API reach the same functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demos.audio.files import Audio, Sound, fade, read_audio
+from demos.audio.instruments.curves import Curves, listen, since_onset, tuned
+from demos.audio.instruments.data import FLOOR_DB, HOP, SAMPLE_RATE
+from demos.audio.instruments.networks import SPREAD, InstrumentModel
+from demos.audio.runs import load_network
+from demos.core.cancel import OnStep, report
+from demos.core.checkpoint import find
+from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.seed import generator, normalise_seed
+
+__all__ = ["LIMITS", "Instruments", "Touch", "TuneNote"]
+
+LIMITS = {
+    "pitch": (24.0, 100.0), "seconds": (0.1, 20.0), "loudness": (0.0, 1.0), "vibrato": (0.0, 100.0),
+    "attack": (0.0, 1.0), "transpose": (-24.0, 24.0), "offset": (-20.0, 20.0), "threshold": (0.0, 1.0),
+    "autotune": (0.0, 1.0),
+}  # fmt: skip
+MOST_NOTES = 2_000
+LONGEST_TUNE = 300.0
+VIBRATO_HZ, TAIL, RELEASE = 5.5, 0.3, 0.06
+PEAK_DB = (-32.0, -8.0)
+NOTES_A_BATCH = 16
+Timbre: TypeAlias = "str | Mapping[str, float] | np.ndarray | tuple[float, float]"
+"""A name, weights of names, a vector `(Z,)`, or a place `(x, y)` on the map, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class TuneNote:
+    """A note of a tune: MIDI number (69 is A4, fractions allowed), start and length in seconds, loudness 0 to 1."""
+
+    pitch: float
+    start: float
+    seconds: float
+    loudness: float = 0.7
+
+
+@dataclass(frozen=True)
+class Touch:
+    """How a note is played: vibrato in cents (0 to 100), seconds over which it swells (0 to 1)."""
+
+    vibrato: float = 0.0
+    attack: float = 0.0
+
+
+def _number(name: str, value: object) -> float:
+    """`value` as a finite number within `LIMITS[name]`."""
+    low, high = LIMITS[name]
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not low <= number <= high:
+        raise ValueError(f"“{name}” must be a number from {low:g} to {high:g}.")
+    return number
+
+
+class Instruments:
+    """Loads once, answers one caller at a time."""
+
+    def __init__(self, network: InstrumentModel, device: torch.device) -> None:
+        self.network, self.device, self.lane = network, device, Lane()
+        self.names: tuple[str, ...] = tuple(network.config["instruments"])
+        self.places = dict(zip(self.names, map(tuple, network.places.cpu().double().tolist()), strict=True))
+
+    @classmethod
+    def load(cls, checkpoint: str | Path = "instruments", device: str | None = None) -> Instruments:
+        """Read a checkpoint folder; nothing is downloaded.
+
+        Raises:
+            ValueError: the folder is missing, damaged, or holds something else.
+        """
+        where = pick_device(device)
+        if where.type == "cpu":
+            set_threads()
+        return cls(load_network(InstrumentModel, find(checkpoint), where), where)
+
+    def timbre(self, instrument: Timbre) -> np.ndarray:
+        """The timbre vector `(Z,)` of an instrument.
+
+        A place on the map blends the instruments by the inverse fourth power of their distance: on an instrument's own
+        place it is that instrument.
+
+        Raises:
+            ValueError: an unknown name, weights or numbers that make no sense.
+        """
+        centres = self.network.centres.detach().cpu().double().numpy()
+        if isinstance(instrument, str):
+            instrument = {instrument: 1.0}
+        if isinstance(instrument, Mapping):
+            unknown = [str(name)[:40] for name in instrument if name not in self.names]
+            if unknown:
+                raise ValueError(f"There is no instrument “{unknown[0]}”; there are {', '.join(self.names)}.")
+            weights = np.array([_weight(instrument.get(name, 0)) for name in self.names])
+            if not 0 < weights.sum() < math.inf:
+                raise ValueError("The weights of the instruments must be numbers from 0 on, and one of them above 0.")
+            return (weights / weights.sum()) @ centres
+        try:
+            values = np.asarray(instrument, np.float64)
+        except (TypeError, ValueError):
+            values = np.array(math.nan)
+        if values.shape == (2,) and np.isfinite(values).all() and (values >= 0).all() and (values <= 1).all():
+            square = np.square(np.array([self.places[name] for name in self.names]) - values).sum(1)
+            weights = 1 / np.square(square + 1e-9)
+            return (weights / weights.sum()) @ centres
+        if values.shape != centres.shape[1:] or not np.isfinite(values).all() or np.abs(values).max() > 20:
+            raise ValueError("An instrument is a name, a blend of names, or a place (x, y) on the map from 0 to 1.")
+        return values
+
+    def invent(self, seed: int | None = 0) -> np.ndarray:
+        """A timbre `(Z,)` from the prior: a Gaussian through the instruments' centres, and the spread around one."""
+        rng = np.random.default_rng(normalise_seed(seed))
+        centres = self.network.centres.detach().cpu().double().numpy()
+        away = centres - centres.mean(0)
+        mixture = rng.normal(size=len(centres)) / math.sqrt(len(centres) - 1)
+        return centres.mean(0) + mixture @ away + SPREAD * rng.normal(size=centres.shape[1])
+
+    def play(
+        self,
+        instrument: Timbre,
+        pitch: float,
+        seconds: float = 2.0,
+        loudness: float = 0.7,
+        touch: Touch | None = None,
+        *,
+        glide_to: Timbre | None = None,
+        seed: int | None = 0,
+        on_step: OnStep | None = None,
+    ) -> Sound:
+        """One note: `seconds` long, and a third of a second for the room.
+
+        Args:
+            instrument: see `timbre`.
+            pitch: MIDI number from 24 to 100; 69 is 440 Hz.
+            loudness: 0 to 1, over 24 dB.
+            touch: vibrato and attack.
+            glide_to: another instrument that the note becomes.
+            seed: of the noise; None or negative draws one.
+            on_step: called as `on_step(i, n, preview)`; may raise `Cancelled`.
+
+        Raises:
+            ValueError: a setting is out of range.
+        """
+        touch, seed = touch or Touch(), normalise_seed(seed)
+        seconds = _number("seconds", seconds)
+        curves = self._note(_number("pitch", pitch), seconds, _number("loudness", loudness), touch, instrument)
+        z = torch.from_numpy(self.timbre(instrument)).float()[None]
+        if glide_to is not None:
+            end = torch.from_numpy(self.timbre(glide_to)).float()
+            way = torch.linspace(0, 1, len(curves.f0_hz))[:, None]
+            z = ((1 - way) * z + way * end)[None]
+        made = self._render([curves], z, seed, on_step)[0]
+        return Sound(_safe(fade(made, SAMPLE_RATE)), SAMPLE_RATE, seed)
+
+    def perform(
+        self, notes: Sequence[TuneNote], instrument: Timbre, *, seed: int | None = 0, on_step: OnStep | None = None
+    ) -> Sound:
+        """A tune of up to 2,000 notes within five minutes, played by one instrument; notes may overlap.
+
+        Raises:
+            ValueError: no notes, too many, or one out of range.
+        """
+        seed = normalise_seed(seed)
+        if not 1 <= len(notes) <= MOST_NOTES:
+            raise ValueError(f"A tune has 1 to {MOST_NOTES:,} notes; this one has {len(notes):,}.")
+        checked = [replace(n, pitch=_number("pitch", n.pitch), seconds=_number("seconds", n.seconds),
+                           loudness=_number("loudness", n.loudness)) for n in notes]  # fmt: skip
+        if not all(0 <= n.start <= LONGEST_TUNE for n in checked):
+            raise ValueError(f"Notes must start within {LONGEST_TUNE:g} seconds.")
+        z = torch.from_numpy(self.timbre(instrument)).float()
+        end = max(n.start + n.seconds for n in checked) + TAIL + 0.1
+        mix = np.zeros(math.ceil(end * SAMPLE_RATE), np.float32)
+        order = sorted(checked, key=lambda n: n.seconds)
+        groups = [order[i : i + NOTES_A_BATCH] for i in range(0, len(order), NOTES_A_BATCH)]
+        for i, group in enumerate(groups):
+            curves = [self._note(n.pitch, n.seconds, n.loudness, Touch(), instrument) for n in group]
+            made = self._render(curves, z.expand(len(group), -1), seed + i, None)
+            for note, samples in zip(group, made, strict=True):
+                at = round(note.start * SAMPLE_RATE)
+                mix[at : at + len(samples)] += fade(samples, SAMPLE_RATE)[: len(mix) - at]
+            report(on_step, i + 1, len(groups))
+        return Sound(_safe(mix), SAMPLE_RATE, seed)
+
+    def listen(self, audio: Audio) -> Curves:
+        """Pitch and level of a recording, to look at, to redraw, and to give to `transfer`.
+
+        Raises:
+            ValueError: the recording cannot be used; see `read_audio`.
+        """
+        return listen(read_audio(audio, SAMPLE_RATE))
+
+    def transfer(
+        self,
+        sound: Audio | Curves,
+        instrument: Timbre,
+        *,
+        transpose: float = 0.0,
+        offset: float = 0.0,
+        threshold: float = 0.5,
+        autotune: float = 0.0,
+        seed: int | None = 0,
+        on_step: OnStep | None = None,
+    ) -> Sound:
+        """A recording's pitch and level, or curves drawn by hand, played by an instrument.
+
+        Args:
+            transpose: semitones, -24 to 24.
+            offset: dB, -20 to 20.
+            threshold: frames less sure of their pitch than this, 0 to 1, stay silent.
+            autotune: 0 keeps the pitch, 1 moves it to the nearest semitone.
+
+        Raises:
+            ValueError: the recording cannot be used, or a setting is out of range.
+        """
+        seed, threshold = normalise_seed(seed), _number("threshold", threshold)
+        shift, offset = _number("transpose", transpose), _number("offset", offset)
+        tune = _number("autotune", autotune)
+        z = torch.from_numpy(self.timbre(instrument)).float()[None]
+        curves = sound if isinstance(sound, Curves) else self.listen(sound)
+        curves = tuned(curves.checked(), shift, offset, threshold, tune)
+        if not (curves.level > FLOOR_DB).any():
+            silence = np.zeros((len(curves.level) - 1) * HOP, np.float32)
+            return Sound(
+                silence, SAMPLE_RATE, seed, "No pitch was found in this recording; sing or play one note at a time."
+            )
+        return Sound(_safe(fade(self._render([curves], z, seed, on_step)[0], SAMPLE_RATE)), SAMPLE_RATE, seed)
+
+    def _note(self, pitch: float, seconds: float, loudness: float, touch: Touch, instrument: Timbre) -> Curves:
+        """The curves of one note, the room's tail included."""
+        vibrato, attack = _number("vibrato", touch.vibrato), _number("attack", touch.attack)
+        time = np.arange(math.ceil((seconds + TAIL) * SAMPLE_RATE / HOP) + 1) * HOP / SAMPLE_RATE
+        f0 = 440 * 2 ** ((pitch - 69) / 12)
+        swing = vibrato * np.clip(time / 0.4 - 0.5, 0, 1) * np.sin(2 * np.pi * VIBRATO_HZ * time)
+        with torch.inference_mode():
+            shape = self.network.envelope(
+                torch.from_numpy(self.timbre(instrument)).float()[None].to(self.device),
+                torch.tensor([f0], device=self.device).float(),
+                torch.from_numpy(time).float()[None].to(self.device),
+                torch.from_numpy(np.maximum(seconds - time, 0)).float()[None].to(self.device),
+            )[0].cpu().double().numpy()  # fmt: skip
+        level = PEAK_DB[0] + (PEAK_DB[1] - PEAK_DB[0]) * loudness + shape
+        level += 20 * np.log10(np.clip(time / max(attack, 0.004), 1e-4, 1))
+        level -= 60 * np.clip((time - seconds + RELEASE) / RELEASE, 0, 2)
+        return Curves(f0 * 2 ** (swing / 1200), np.maximum(level, FLOOR_DB), np.ones(len(time)))
+
+    def _render(self, curves: list[Curves], z: Tensor, seed: int, on_step: OnStep | None) -> list[np.ndarray]:
+        """Sounds of curves, computed together; `z` `(B, Z)` or `(B, M, Z)`."""
+        frames = max(len(c.level) for c in curves)
+
+        def rows(values: list[np.ndarray], fill: float | None) -> Tensor:
+            ends = [v[-1] if fill is None else fill for v in values]
+            made = [np.pad(v, (0, frames - len(v)), constant_values=e) for v, e in zip(values, ends, strict=True)]
+            return torch.from_numpy(np.stack(made)).float().to(self.device)
+
+        f0, level = rows([c.f0_hz for c in curves], None), rows([c.level for c in curves], FLOOR_DB)
+        onset = rows([since_onset(c) for c in curves], None)
+        with self.lane.hold(), torch.inference_mode(), autocast(self.device):
+            made = self.network(
+                f0, level, onset, z.to(self.device), generator(seed), None, lambda i, n: report(on_step, i, n)
+            )
+        made = made.float().cpu().numpy()
+        return [m[: (len(c.level) - 1) * HOP] for m, c in zip(made, curves, strict=True)]
+
+
+def _weight(value: object) -> float:
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if number >= 0 else math.nan
+
+
+def _safe(samples: np.ndarray) -> np.ndarray:
+    """Peaks at most 0.95: louder sounds are scaled down as a whole."""
+    return (samples * min(1.0, 0.95 / max(1e-9, float(np.abs(samples).max(initial=0))))).astype(np.float32)

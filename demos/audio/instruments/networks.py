@@ -1,0 +1,178 @@
+"""The instruments' networks: what a sound is like, how to play it, and how loud a note is over time.
+
+An encoder hears a note and says which timbre z it has; a decoder turns pitch, level, time since onset and z into the
+amplitudes of partials and of noise that a synthesiser plays (DDSP, Engel et al. 2020, arXiv:2001.04643). Each kind of
+instrument has a centre, p(z | kind) = N(centre, `SPREAD`²), and the centres together are the prior from which a new
+instrument is invented. A second, tiny network draws the envelope of a note that nobody has played yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from demos.audio.classifier import Listener
+from demos.audio.instruments.data import FLOOR_DB, HOP, INSTRUMENTS, MEL, SAMPLE_RATE
+from demos.audio.synthesiser import filtered_noise, harmonics, reverberate
+
+__all__ = ["SPREAD", "Envelope", "InstrumentModel", "amplitude"]
+
+SPREAD = 0.3
+ENVELOPE_SECONDS = 0.5
+LEAST_STIFFNESS = 2e-5
+
+
+def amplitude(x: Tensor) -> Tensor:
+    """Any number to (0, 2), nearly exponential below zero: 2 sigmoid(x)^log 10 (DDSP, equation 5)."""
+    return 2 * torch.sigmoid(x.float()) ** math.log(10)
+
+
+def moments(onset: Tensor) -> Tensor:
+    """Seconds since the onset `(...)` as features `(..., 6)` that resolve the attack finely and the decay coarsely."""
+    rates = onset.new_tensor([60.0, 20.0, 7.0, 2.5, 0.8])
+    return torch.cat([torch.exp(-onset[..., None] * rates), torch.log1p(10 * onset)[..., None]], -1)
+
+
+def pitch_features(f0_hz: Tensor) -> Tensor:
+    """Height of a pitch `(...)` as features `(..., 7)`: octaves from A4, and waves of eight down to two octaves."""
+    octave = torch.log2(f0_hz.clamp(16, 8000) / 440)
+    angle = octave[..., None] * (2 * math.pi / f0_hz.new_tensor([8.0, 4.0, 2.0]))
+    return torch.cat([octave[..., None] / 3, angle.sin(), angle.cos()], -1)
+
+
+class Block(nn.Module):
+    """Residual dilated convolution whose channels are scaled and shifted by the timbre."""
+
+    def __init__(self, width: int, latent: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, width)
+        self.conv = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
+        self.modulate = nn.Conv1d(latent, 2 * width, 1)
+        self.out = nn.Conv1d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        scale, shift = self.modulate(z).chunk(2, 1)
+        return x + self.out(F.gelu(self.conv(self.norm(x)) * (1 + scale) + shift))
+
+
+class Envelope(nn.Module):
+    """Level of a note over time below its own peak, from timbre, pitch and the time since onset and to the end."""
+
+    def __init__(self, latent: int, width: int = 128) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(latent + 7 + 12, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)
+        )
+
+    def forward(self, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor) -> Tensor:
+        """`(B, M)` dB, at most 0.
+
+        Args:
+            z: `(B, Z)`.
+            f0_hz: `(B,)`.
+            onset: `(B, M)` seconds since the onset.
+            left: `(B, M)` seconds until the note's end; half a second and more are one.
+        """
+        note = torch.cat([z, pitch_features(f0_hz)], 1)[:, None].expand(-1, onset.shape[1], -1)
+        time = torch.cat([moments(onset), moments(left.clamp(0, ENVELOPE_SECONDS))], -1)
+        return -F.softplus(10 * self.body(torch.cat([note, time], -1))[..., 0].float())
+
+
+class InstrumentModel(ModelMixin, ConfigMixin):
+    """Encoder, decoder, envelope and synthesiser; the arguments of the constructor are the shipped ones."""
+
+    @register_to_config
+    def __init__(
+        self,
+        latent: int = 16,
+        width: int = 256,
+        encoder_width: int = 128,
+        dilations: tuple[int, ...] = (1, 3, 9, 1, 3, 9, 27),
+        partials: int = 100,
+        bands: int = 65,
+        room_seconds: float = 0.25,
+        instruments: tuple[str, ...] = INSTRUMENTS,
+    ) -> None:
+        super().__init__()
+        self.partials, self.bands = partials, bands
+        self.timbre = Listener(MEL.mels, encoder_width)
+        self.posterior = nn.Linear(2 * encoder_width, 2 * latent)
+        self.centres = nn.Parameter(0.5 * torch.randn(len(instruments), latent))
+        self.stem = nn.Conv1d(7 + 1 + 6, width, 1)
+        self.blocks = nn.ModuleList([Block(width, latent, d) for d in dilations])
+        self.norm = nn.GroupNorm(1, width)
+        self.head = nn.Conv1d(width, 1 + partials + bands, 1)
+        self.stiffness = nn.Linear(latent + 7, 1)
+        self.envelope = Envelope(latent)
+        self.room = nn.Parameter(torch.zeros(int(room_seconds * SAMPLE_RATE)))
+        self.wetness = nn.Linear(latent, 1)
+        self.register_buffer("places", torch.zeros(len(instruments), 2))
+        nn.init.constant_(self.stiffness.bias, -6.0)
+
+    def encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | sound), each `(B, Z)`, for log-mel frames `(B, mels, M)`."""
+        mean, log_var = self.posterior(self.timbre(mel)).float().chunk(2, 1)
+        return mean, log_var.clamp(-10, 2)
+
+    def stretch(self, z: Tensor, f0_hz: Tensor) -> Tensor:
+        """Stiffness B of the string `(B,)` in [0, 0.02) for timbres `(B, Z)` and pitches `(B,)`; winds reach 0."""
+        x = self.stiffness(torch.cat([z, pitch_features(f0_hz)], 1))[:, 0]
+        return F.relu(0.02 * torch.sigmoid(x.float()) - LEAST_STIFFNESS)
+
+    def controls(self, f0_hz: Tensor, level: Tensor, onset: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes of partials `(B, M, partials)` and of noise `(B, M, bands)`.
+
+        Args:
+            f0_hz: `(B, M)`.
+            level: `(B, M)` dB below full scale; `FLOOR_DB` and less are silence, exactly.
+            onset: `(B, M)` seconds since the onset.
+            z: `(B, Z)` one timbre, or `(B, M, Z)` one a frame.
+        """
+        z = (z[:, None].expand(-1, f0_hz.shape[1], -1) if z.ndim == 2 else z).transpose(1, 2)
+        given = torch.cat([pitch_features(f0_hz), level[..., None] / 20 + 1.5, moments(onset)], -1)
+        h = self.stem(given.transpose(1, 2))
+        for block in self.blocks:
+            h = block(h, z)
+        loud, shape, noise = self.head(self.norm(h)).transpose(1, 2).float().split([1, self.partials, self.bands], 2)
+        gain = (10 ** (level / 20) - 10 ** (FLOOR_DB / 20)).clamp_min(0)[..., None]
+        share = amplitude(shape)
+        share = share / share.sum(2, keepdim=True).clamp_min(1e-5)
+        return 2 * amplitude(loud) * share * gain, amplitude(noise - 3) * gain
+
+    def echo(self, dry: Tensor, z: Tensor) -> Tensor:
+        """`dry` `(B, N)` with the learned room, as wet as the timbre `(B, Z)` asks for."""
+        decay = torch.exp(-torch.arange(len(self.room), device=dry.device) / (0.08 * SAMPLE_RATE))
+        wet = torch.sigmoid(self.wetness(z).float())
+        return reverberate(dry, wet * (self.room.float() * decay))
+
+    def forward(
+        self,
+        f0_hz: Tensor,
+        level: Tensor,
+        onset: Tensor,
+        z: Tensor,
+        generator: torch.Generator,
+        stretch: Tensor | None = None,
+        on_block: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Sound `(B, (M - 1) * HOP)`.
+
+        Args:
+            f0_hz, level, onset, z: as for `controls`.
+            generator: draws the noise.
+            stretch: `(B,)` stiffness of the strings; None to ask the network.
+            on_block: as for `harmonics`.
+        """
+        mean = z if z.ndim == 2 else z.mean(1)
+        tones, noise = self.controls(f0_hz, level, onset, z)
+        if stretch is None:
+            stretch = self.stretch(mean, f0_hz.log().mean(1).exp())
+        tonal = harmonics(f0_hz, tones, SAMPLE_RATE, HOP, stretch, on_block)
+        return self.echo(tonal + filtered_noise(noise, HOP, generator), mean)

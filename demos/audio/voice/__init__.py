@@ -1,0 +1,1 @@
+"""Voice: spoken digits, drawn as log-mel frames and made audible by a vocoder."""

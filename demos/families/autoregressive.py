@@ -1,0 +1,124 @@
+"""Autoregressive models: one variable after the other, each given those before it, and therefore an exact likelihood.
+
+By the chain rule log p(x | c) = sum_i log p(x_i | x_1 ... x_(i-1), c). A causal transformer computes all terms at once,
+since position i attends only to positions up to i (Vaswani et al. 2017, arXiv:1706.03762), and draws them one by one
+with a memory of past keys and values. Positions enter as rotations of queries and keys, so that attention sees
+distances (Su et al. 2021, arXiv:2104.09864).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Autoregressive", "Block", "Memory", "draw", "log_prob_of", "rotate"]
+
+Memory = tuple[Tensor, Tensor]
+
+
+def rotate(x: Tensor, position: Tensor, longest: float = 4000.0) -> Tensor:
+    """Rotate pairs of channels of `(B, H, T, C)` by angles proportional to `position` `(T,)`."""
+    half = x.shape[-1] // 2
+    rate = longest ** (-torch.arange(half, device=x.device) / half)
+    angle = position.to(x.device)[:, None] * rate
+    a, b = x.float().split(half, -1)
+    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], -1).to(x.dtype)
+
+
+class Block(nn.Module):
+    """Transformer block with pre-norm; causal or looking both ways.
+
+    `forward(x)` takes a whole sequence; `forward(x, memory)` takes what follows the keys and values in `memory`.
+    """
+
+    def __init__(self, width: int, heads: int, causal: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.causal, self.dropout = heads, causal, dropout
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Memory | None = None, mask: Tensor | None = None) -> tuple[Tensor, Memory]:
+        """`(B, T, width)` transformed, and the memory for what follows.
+
+        Args:
+            memory: keys and values of all earlier positions; only for a causal block.
+            mask: `(B, T)` bool, false for positions that nobody attends to.
+        """
+        q, k, v = (h.unflatten(-1, (self.heads, -1)).transpose(1, 2) for h in self.qkv(self.norm1(x)).chunk(3, -1))
+        past = 0 if memory is None else memory[0].shape[2]
+        position = torch.arange(past, past + x.shape[1], device=x.device)
+        q, k = rotate(q, position), rotate(k, position)
+        if memory is not None:
+            k, v = torch.cat([memory[0], k], 2), torch.cat([memory[1], v], 2)
+        seen = None
+        if self.causal and x.shape[1] > 1:
+            seen = position[:, None] >= torch.arange(k.shape[2], device=x.device)
+        if mask is not None:
+            seen = mask[:, None, None] if seen is None else seen & mask[:, None, None]
+        y = F.scaled_dot_product_attention(q, k, v, seen, self.dropout if self.training else 0.0)
+        x = x + self.drop(self.out(y.transpose(1, 2).flatten(2)))
+        return x + self.drop(self.mlp(self.norm2(x))), (k, v)
+
+
+def log_prob_of(logits: Tensor, x: Tensor) -> Tensor:
+    """Log-probability in nats `(...)` of values `x` `(...)` under `logits` `(..., K)`, in float32."""
+    return logits.float().log_softmax(-1).gather(-1, x[..., None])[..., 0]
+
+
+def draw(logits: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+    """Values `(...)` drawn from `logits` `(..., K)`; temperature 0 takes the likeliest."""
+    if temperature <= 0:
+        return logits.argmax(-1)
+    p = (logits.float() / temperature).softmax(-1)
+    flat = torch.multinomial(p.flatten(0, -2).to(generator.device), 1, generator=generator)
+    return flat.view(p.shape[:-1]).to(logits.device)
+
+
+class Autoregressive(nn.Module):
+    """D discrete variables of K values under a network whose logits at i depend on earlier variables only.
+
+    Args:
+        network: values `(B, D)` in 0 to K - 1 to logits `(B, D, K)`.
+        length: D.
+    """
+
+    bound = "exact"
+
+    def __init__(self, network: nn.Module, length: int) -> None:
+        super().__init__()
+        self.network, self.length = network, length
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-probability `(B,)` in nats of `(B, D)`."""
+        return log_prob_of(self.network(x), x).sum(1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An autoregressive model has no latent representation.")
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator,
+        on_step: Callable[[int, int, Tensor], None] | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """`(n, D)` values, drawn one variable a step; `on_step(i, D, x)` may raise to stop."""
+        device = next(self.parameters()).device
+        x = torch.zeros(n, self.length, dtype=torch.long, device=device)
+        for i in range(self.length):
+            x[:, i] = draw(self.network(x)[:, i], generator, temperature)
+            if on_step is not None:
+                on_step(i + 1, self.length, x)
+        return x

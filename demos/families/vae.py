@@ -1,0 +1,88 @@
+"""Variational autoencoders: a latent z behind the data, inferred by a network.
+
+For p(x, z) = p(z) p(x | z) and q(z | x) = N(mean(x), exp(log_var(x))), Jensen's inequality gives the evidence lower
+bound log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)) (Kingma and Welling 2014, arXiv:1312.6114); k samples make it
+tighter, log p(x) >= E log 1/k sum p(x, z_i) / q(z_i | x) (Burda et al. 2016, arXiv:1509.00519). A prior with one centre
+a kind makes the latent space a map of kinds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["VAE", "kl_divergence", "log_normal", "reparametrise"]
+
+LogLikelihood = Callable[[Tensor, Tensor], Tensor]
+
+
+def reparametrise(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> Tensor:
+    """A draw of N(mean, exp(log_var)) through which gradients flow: mean + exp(log_var / 2) e, e ~ N(0, 1)."""
+    noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+    return mean + (0.5 * log_var).exp() * noise.to(mean)
+
+
+def kl_divergence(mean: Tensor, log_var: Tensor, prior_mean: Tensor | float = 0.0, prior_std: float = 1.0) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(prior_mean, prior_std²)) in nats, summed over the last dimension."""
+    variance = prior_std**2
+    distance = (mean - prior_mean).square()
+    return 0.5 * ((distance + log_var.exp()) / variance - 1 - log_var + math.log(variance)).sum(-1)
+
+
+def log_normal(x: Tensor, mean: Tensor | float, log_var: Tensor) -> Tensor:
+    """The log-density of N(x; mean, exp(log_var)) summed over all dimensions but the first."""
+    return -0.5 * ((x - mean).square() / log_var.exp() + log_var + math.log(2 * math.pi)).flatten(1).sum(1)
+
+
+class VAE(nn.Module):
+    """An encoder, a decoder and a likelihood; the prior is N(0, 1).
+
+    Args:
+        encoder: data `(B, ...)` to `(B, 2 Z)`: mean and log-variance.
+        decoder: `(B, Z)` to what describes the data.
+        log_likelihood: `log_likelihood(x, decoder(z))`, `(B,)` nats.
+        latent: Z.
+    """
+
+    bound = "lower bound"
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, log_likelihood: LogLikelihood, latent: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.log_likelihood, self.latent = encoder, decoder, log_likelihood, latent
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), each `(B, Z)`."""
+        mean, log_var = self.encoder(x).float().chunk(2, -1)
+        return mean, log_var.clamp(-12, 6)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The posterior's mean `(B, Z)`."""
+        return self.posterior(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """What the decoder says of the data behind `(B, Z)`."""
+        return self.decoder(z)
+
+    def elbo(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> Tensor:
+        """Evidence lower bound `(B,)` in nats, one sample; `beta` weighs the KL term (Higgins et al. 2017)."""
+        mean, log_var = self.posterior(x)
+        z = reparametrise(mean, log_var, generator)
+        return self.log_likelihood(x, self.decoder(z)) - beta * kl_divergence(mean, log_var)
+
+    def log_prob(self, x: Tensor, generator: torch.Generator, samples: int = 64) -> Tensor:
+        """The importance-weighted bound `(B,)` in nats; it grows towards log p(x) with `samples`."""
+        mean, log_var = self.posterior(x)
+        weights = []
+        for _ in range(samples):
+            z = reparametrise(mean, log_var, generator)
+            joint = self.log_likelihood(x, self.decoder(z)) + log_normal(z, 0.0, torch.zeros_like(z))
+            weights.append(joint - log_normal(z, mean, log_var))
+        return torch.stack(weights).logsumexp(0) - math.log(samples)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """The decoder's answer to `n` draws of the prior."""
+        z = torch.randn(n, self.latent, generator=generator, device=generator.device)
+        return self.decoder(z.to(next(self.parameters())))
