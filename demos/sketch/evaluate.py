@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many held-out pictures instead of all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 8, 30])
-    parser.add_argument("--lines", type=float, default=2.0, help="weight of the drawing")
+    parser.add_argument("--lines", type=float, default=1.5, help="weight of the drawing")
     parser.add_argument("--text", type=float, default=2.0, help="weight of the words")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -246,7 +246,7 @@ class SketchModel:
             words=tokens.expand(count, -1),
             style=self._style(settings.style).to(self.device).expand(count, -1),
             steps=int(_number("steps", settings.steps)),
-            lines=2.0 * _number("faithfulness", settings.faithfulness),
+            lines=1.5 * _number("faithfulness", settings.faithfulness),
             text=_number("guidance", settings.guidance),
             seeds=seeds_from(settings.seed, count),
             ignored=ignored,

@@ -72,7 +72,7 @@ class SketchPipeline(DiffusionPipeline):
         noise: Tensor,
         *,
         steps: int = 8,
-        lines: float = 2.0,
+        lines: float = 1.5,
         text: float = 2.0,
         start: float = 1.0,
         project: Callable[[Tensor, float], Tensor] | None = None,

@@ -57,7 +57,7 @@ class Preset:
 PRESETS = {
     "cpu": Preset(
         {"autoencoder": 64, "flow": 32, "student": 32, "upscaler": 16},
-        {"autoencoder": 24, "flow": 46, "student": 24, "upscaler": 8},
+        {"autoencoder": 40, "flow": 150, "student": 24, "upscaler": 10},
     ),
     "gpu": Preset(
         {"autoencoder": 512, "flow": 512, "student": 512, "upscaler": 128},
@@ -141,10 +141,11 @@ def train_autoencoder(run: Run) -> Autoencoder:
 
     @torch.inference_mode()
     def report(ema: nn.Module, step: int) -> dict[str, float]:
-        z = torch.cat([ema.encode(x)[0] for x in probe.split(32)])
+        coder = cast(Autoencoder, ema)
+        z = torch.cat([coder.encode(x)[0] for x in probe.split(32)])
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(1)).to(run.device)
         rough = z + 0.2 * z.std((0, 2, 3), keepdim=True) * noise
-        clean, noisy = (torch.cat([ema.decode(part).clamp(-1, 1) for part in x.split(32)]) for x in (z, rough))
+        clean, noisy = (torch.cat([coder.decode(part).clamp(-1, 1) for part in x.split(32)]) for x in (z, rough))
         sheet([over(x[:48:4]) for x in (probe, clean, noisy)], run.runs / "progress.png")
         return {
             "psnr": round(psnr(probe, clean).mean().item(), 3),
