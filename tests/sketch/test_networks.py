@@ -263,6 +263,12 @@ class TestPipeline:
             weights = torch.tensor([[1.5, 2.0]] * 2)
             assert torch.allclose(made, velocity(unet, step=step, guidance=weights), atol=1e-5)
             assert not torch.allclose(made, guided(unet, **it, lines=0.5, text=0.0)(x, t, step), atol=1e-3)
+            sizes.clear()
+            silent, half = (guided(unet, **it, lines=1.5, text=w)(x, t, step) for w in (0.0, 1.0))
+            assert sizes == [4, 4]
+            nothing = torch.zeros_like(it["words"])
+            assert torch.allclose(silent, velocity(unet, nothing, step=step, guidance=weights), atol=1e-4)
+            assert torch.allclose(half, (silent + made) / 2, atol=1e-4)
 
     def test_cancelled_leaves_the_sampling_at_its_step(self, pipeline: SketchPipeline) -> None:
         seen: list[int] = []
