@@ -120,25 +120,21 @@ def tile_batches(
     which cost as much and show more.
     """
 
-    def crop(pixels: np.ndarray) -> np.ndarray:
-        y, x = (rng.integers(max(0, size - CROP) + 1) for size in pixels.shape)
-        return pixels[y : y + CROP, x : x + CROP]
+    def part(pixels: np.ndarray, side: int) -> np.ndarray:
+        y, x = (rng.integers(max(0, size - side) + 1) for size in pixels.shape)
+        return np.ascontiguousarray(pixels[y : y + side, x : x + side])
 
     for pick in batches([t.pixels.shape[:2] for t in tiles], n, rng):
         entire = rng.random() < whole
-        cut, pairs = (_entire if entire else crop), []
+        side, pairs = (max(max(t.pixels.shape) for t in tiles) if entire else CROP), []
         for i in pick if entire else rng.integers(len(tiles), size=2 * n):
-            pixels = np.ascontiguousarray(cut(vary(rng, tiles[i].pixels)))
+            pixels = part(vary(rng, tiles[i].pixels), side)
             soft = np.zeros(pixels.shape, np.float32)
             if rng.random() < share:
-                donor = np.ascontiguousarray(cut(vary(rng, tiles[rng.integers(len(tiles))].pixels)))
+                donor = part(vary(rng, tiles[rng.integers(len(tiles))].pixels), side)
                 pixels, soft = paste(rng, pixels, donor, None, float(rng.uniform(0.4, 1)))
             pairs.append((pixels, soft))
         yield _batch(pairs, [-1] * len(pairs))
-
-
-def _entire(pixels: np.ndarray) -> np.ndarray:
-    return pixels
 
 
 def surface_batches(

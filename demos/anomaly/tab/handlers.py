@@ -1,7 +1,6 @@
 """What the page calls about one picture: inspect it, paint a defect, erase it."""
 
 import functools
-import html
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,8 +255,3 @@ def _erase(
                 yield view(found), note, bar(None)
     except Cancelled:
         yield gr.skip(), gr.skip(), bar(None)
-
-
-def escaped(text: str) -> str:
-    """A visitor's text inside HTML."""
-    return html.escape(text, quote=True)

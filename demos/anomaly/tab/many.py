@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from demos.anomaly.folder import Entry, entries, evaluate, read_labels, write_table
-from demos.anomaly.tab.handlers import CHOICES, Own, escaped, far, judge, model, tinted
+from demos.anomaly.tab.handlers import CHOICES, Own, far, judge, model, tinted
 from demos.core.cancel import Cancelled
 from demos.core.media import data_uri, open_image, png_bytes, safe_stem, zip_bytes
 from demos.ui.controls import bar
@@ -75,11 +76,11 @@ def fit_note(fitted: "Fitted", names: Sequence[str], errors: dict[str, str]) -> 
     about = fitted.detector.about
     unusual = sorted(fitted.scores, key=lambda i: -fitted.scores[i])[:3]
     lines = [
-        f"### “{escaped(about.name)}” is ready",
+        f"### “{escape(about.name)}” is ready",
         f"Learned from {len(fitted.scores) + max(0, about.pictures - about.calibration)} pictures in "
         f"{fitted.seconds:.0f} s. Choose it in **Inspect** or **A whole folder**.",
         "",
-        f"Least normal among them: {', '.join(f'{escaped(names[i])} ({fitted.scores[i]:.2f})' for i in unusual)}.",
+        f"Least normal among them: {', '.join(f'{escape(names[i])} ({fitted.scores[i]:.2f})' for i in unusual)}.",
     ]
     if about.separation >= 0:
         lines.append(
@@ -89,7 +90,7 @@ def fit_note(fitted: "Fitted", names: Sequence[str], errors: dict[str, str]) -> 
     if left:
         lines += [
             "",
-            f"Left out, {len(left)}: " + " ".join(f"{escaped(n)}: {why}" for n, why in list(left.items())[:5]),
+            f"Left out, {len(left)}: " + " ".join(f"{escape(n)}: {why}" for n, why in list(left.items())[:5]),
         ]
     return "\n".join(lines)
 
@@ -126,7 +127,7 @@ def load_own(file: str | None, own: Own) -> tuple[Any, ...]:
         raise ValueError("Choose a detector file that was downloaded here before.")
     own, key = added(own, load_detector(Path(file), model().fingerprint))
     lists = gr.Dropdown(choices(own), value=key)
-    return f"“{escaped(key)}” is loaded.", own, lists, lists
+    return f"“{escape(key)}” is loaded.", own, lists, lists
 
 
 @guard
@@ -170,8 +171,8 @@ def cells(folder: Folder, limit: float, most: int | None = None) -> list[list[An
         label = folder.labels.get(row.name)
         word = "" if label is None else "unusual" if label else "normal"
         said = "unusual" if (row.score or 0) > limit else "normal"
-        rows.append([image, escaped(row.name), round(row.score or 0, 3), round(row.p_value or 0, 4), said, word])
-    rows += [["", escaped(row.name), None, None, row.error, ""] for row in folder.rows if row.score is None]
+        rows.append([image, escape(row.name), round(row.score or 0, 3), round(row.p_value or 0, 4), said, word])
+    rows += [["", escape(row.name), None, None, row.error, ""] for row in folder.rows if row.score is None]
     return rows
 
 
