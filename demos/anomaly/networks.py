@@ -40,17 +40,19 @@ def position_code(mask: Tensor) -> Tensor:
 
 
 class Residual(nn.Module):
-    """Residual block without normalisation, multiplied by the mask; begins as identity."""
+    """Residual block with batch norm, multiplied by the mask; begins as identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        h = F.relu(self.conv1(F.relu(x))) * mask
-        return x + self.conv2(h) * mask
+        h = F.relu(self.norm1(self.conv1(F.relu(x)))) * mask
+        return x + self.norm2(self.conv2(h)) * mask
 
 
 class Inspector(ModelMixin, ConfigMixin):

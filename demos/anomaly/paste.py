@@ -17,7 +17,7 @@ import numpy as np
 __all__ = ["PASTES", "paste"]
 
 Made = tuple[np.ndarray, np.ndarray]
-SEEN = 0.25
+SEEN = 0.5
 
 
 def paste(

@@ -1,10 +1,9 @@
-"""What the encoder learns from: finding pasted anomalies, telling textures apart, removing noise; and its batches.
+"""What the encoder learns from: finding pasted anomalies and removing noise; and its batches.
 
 Nothing here has seen a real defect. The localiser learns from anomalies pasted into normal tiles and into surfaces of
 every kind; its loss counts pixels (cross-entropy and Dice) and whole pictures (the mean of the highest logits, which is
-also how a picture is scored). Two linear heads, thrown away afterwards, keep the features rich for pictures of other
-kinds: which of 1,399 surfaces is this (exemplars, Dosovitskiy et al. 2014, arXiv:1406.6909), and what was here before
-noise was added (Vincent et al. 2010).
+also how a picture is scored). A linear head, thrown away afterwards, keeps the features rich for pictures of other
+kinds: it restores what was here before noise was added (Vincent et al. 2010).
 """
 
 from __future__ import annotations
@@ -18,59 +17,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.anomaly.data import Tile, batches
+from demos.anomaly.data import Tile
 from demos.anomaly.features import collate, deep
 from demos.anomaly.networks import Inspector
 from demos.anomaly.paste import SEEN, paste
 
-__all__ = ["Batch", "Pretext", "image_logit", "localiser_loss", "surface_batches", "tile_batches", "vary"]
+__all__ = ["Batch", "Pretext", "image_logit", "localiser_loss", "vary", "window_batches"]
 
 COUNT = 32
-WINDOW = 128
-CROP = 160
+SIDES = (128, 160, 224)
+SURFACES = 1 / 3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures `x` `(B, 3, H, W)`, `mask`, soft `label` `(B, 1, H/2, W/2)`, and classes `kind` `(B,)` or -1."""
+    """Pictures `x` `(B, 3, H, W)`, their `mask` and soft `label` `(B, 1, H/2, W/2)`."""
 
     x: Tensor
     mask: Tensor
     label: Tensor
-    kind: Tensor
 
 
 class Pretext(nn.Module):
-    """An inspector and the two heads that are only there for its training."""
+    """An inspector and the head that is only there for its training."""
 
-    def __init__(self, inspector: Inspector, surfaces: int) -> None:
+    def __init__(self, inspector: Inspector) -> None:
         super().__init__()
         self.inspector = inspector
         width = sum(inspector.config["widths"][1:])
-        self.classify = nn.Linear(width, max(1, surfaces))
         self.restore = nn.Conv2d(width, 3 * 64, 1)
 
     def losses(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
         """All losses of a batch whose pictures get `noise` `(B, 3, H, W)` added.
 
         Returns:
-            "pixels", "image" and "restore", and "surface" where the batch names any.
+            "pixels", "image" and "restore".
         """
         pyramid = self.inspector.pyramid(batch.x + noise * batch.mask, batch.mask)
         logits = self.inspector.localise(pyramid, batch.mask).float()
         seen = F.max_pool2d(batch.mask, 2)
         pixels, image = localiser_loss(logits, batch.label, seen)
-        features, inside = deep(pyramid, batch.mask), F.max_pool2d(batch.mask, 8)
-        restored = F.pixel_shuffle(self.restore(features), 8).float()
+        restored = F.pixel_shuffle(self.restore(deep(pyramid, batch.mask)), 8).float()
         off = ((restored - batch.x).abs() * batch.mask).sum() / (3 * batch.mask.sum())
-        terms = {"pixels": pixels, "image": image, "restore": off}
-        if (batch.kind >= 0).any():
-            pooled = F.avg_pool2d(features.float() * inside, 4) / F.avg_pool2d(inside, 4).clamp_min(0.2)
-            guess = self.classify(pooled.flatten(2).transpose(1, 2))
-            target = batch.kind[:, None].expand(-1, guess.shape[1])
-            full = F.avg_pool2d(inside, 4).flatten(1) > 0.9
-            terms["surface"] = F.cross_entropy(guess[full].float(), target[full], label_smoothing=0.05)
-        return terms
+        return {"pixels": pixels, "image": image, "restore": off}
 
 
 def image_logit(logits: Tensor, seen: Tensor, count: int = COUNT) -> Tensor:
@@ -103,59 +92,46 @@ def vary(rng: np.random.Generator, pixels: np.ndarray, flip: bool = True) -> np.
     return (255 * x).round().clip(0, 255).astype(np.uint8)
 
 
-def _batch(pairs: list[tuple[np.ndarray, np.ndarray]], kind: list[int]) -> Batch:
+def _batch(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     x, mask = collate([picture for picture, _ in pairs])
     label = torch.zeros_like(mask)
     for i, (_, soft) in enumerate(pairs):
         label[i, 0, : soft.shape[0], : soft.shape[1]] = torch.from_numpy(soft)
-    return Batch(x, mask, F.max_pool2d(label, 2), torch.tensor(kind))
+    return Batch(x, mask, F.max_pool2d(label, 2))
 
 
-def tile_batches(
-    tiles: list[Tile], n: int, rng: np.random.Generator, share: float = 0.65, whole: float = 0.3
+def window_batches(
+    tiles: list[Tile], surfaces: list[np.ndarray], n: int, rng: np.random.Generator, share: float = 0.6
 ) -> Iterator[Batch]:
-    """Endless batches of tiles, a `share` of them with pasted anomalies.
+    """Endless batches of windows of tiles and, a third of them, of surfaces; a `share` has pasted anomalies.
 
-    A part `whole` of the batches has `n` whole tiles of like size, the others `2 n` windows of `CROP` pixels a side,
-    which cost as much and show more.
+    A batch has as many pixels as `n` squares of `SIDES[0]` pixels a side; its side is one of `SIDES`.
     """
 
-    def part(pixels: np.ndarray, side: int) -> np.ndarray:
-        y, x = (rng.integers(max(0, size - side) + 1) for size in pixels.shape)
-        return np.ascontiguousarray(pixels[y : y + side, x : x + side])
+    def of_tile(side: int) -> np.ndarray:
+        return _cut(rng, vary(rng, tiles[rng.integers(len(tiles))].pixels), side)
 
-    for pick in batches([t.pixels.shape[:2] for t in tiles], n, rng):
-        entire = rng.random() < whole
-        side, pairs = (max(max(t.pixels.shape) for t in tiles) if entire else CROP), []
-        for i in pick if entire else rng.integers(len(tiles), size=2 * n):
-            pixels = part(vary(rng, tiles[i].pixels), side)
-            soft = np.zeros(pixels.shape, np.float32)
-            if rng.random() < share:
-                donor = part(vary(rng, tiles[rng.integers(len(tiles))].pixels), side)
-                pixels, soft = paste(rng, pixels, donor, None, float(rng.uniform(0.4, 1)))
-            pairs.append((pixels, soft))
-        yield _batch(pairs, [-1] * len(pairs))
-
-
-def surface_batches(
-    surfaces: list[np.ndarray], n: int, rng: np.random.Generator, share: float = 0.5
-) -> Iterator[Batch]:
-    """Endless batches of `n` windows of surfaces with their index, a `share` of them with pasted anomalies."""
-
-    def window(i: int) -> np.ndarray:
-        pixels, side = surfaces[i], round(WINDOW * float(np.exp(rng.uniform(-0.3, 0.3))))
-        h, w = (min(side, size) for size in pixels.shape[:2])
-        y, x = rng.integers(pixels.shape[0] - h + 1), rng.integers(pixels.shape[1] - w + 1)
-        part = cv2.resize(pixels[y : y + h, x : x + w], (WINDOW, WINDOW), interpolation=cv2.INTER_AREA)
+    def of_surface(side: int) -> np.ndarray:
+        part = _cut(rng, surfaces[rng.integers(len(surfaces))], round(side * float(np.exp(rng.uniform(-0.3, 0.3)))))
+        part = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA)
         if rng.random() < 0.2:
             part = np.repeat(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
         return vary(rng, part)
 
     while True:
-        kind, pairs = rng.integers(len(surfaces), size=n).tolist(), []
-        for i in kind:
-            pixels, soft = window(i), np.zeros((WINDOW, WINDOW), np.float32)
+        side, pairs = int(rng.choice(SIDES)), []
+        for _ in range(max(2, round(n * (SIDES[0] / side) ** 2))):
+            draw = of_surface if surfaces and rng.random() < SURFACES else of_tile
+            pixels = draw(side)
+            soft = np.zeros(pixels.shape[:2], np.float32)
             if rng.random() < share:
-                pixels, soft = paste(rng, pixels, window(int(rng.integers(len(surfaces)))))
+                strength = 1.0 if draw is of_surface else float(rng.uniform(0.4, 1))
+                pixels, soft = paste(rng, pixels, draw(side), None, strength)
             pairs.append((pixels, soft))
-        yield _batch(pairs, kind)
+        yield _batch(pairs)
+
+
+def _cut(rng: np.random.Generator, pixels: np.ndarray, side: int) -> np.ndarray:
+    """A random window, at most `side` pixels a side."""
+    y, x = (rng.integers(max(0, size - side) + 1) for size in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[y : y + side, x : x + side])

@@ -32,7 +32,7 @@ from demos.anomaly.features import Scale, collate, look
 from demos.anomaly.model import SHIFT, fingerprint
 from demos.anomaly.networks import Inspector, TileField
 from demos.anomaly.paste import PASTES, paste
-from demos.anomaly.pretext import Pretext, image_logit, surface_batches, tile_batches
+from demos.anomaly.pretext import Batch, Pretext, image_logit, window_batches
 from demos.core.fit import Budget, fit
 from demos.families.score import euler, interpolate, sample_times, schedule
 
@@ -48,8 +48,8 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset({"encoder": 8, "normal": 12}, {"encoder": 45, "normal": 20}),
-    "gpu": Preset({"encoder": 32, "normal": 64}, {"encoder": 12, "normal": 8}),
+    "cpu": Preset({"encoder": 24, "normal": 12}, {"encoder": 40, "normal": 20}),
+    "gpu": Preset({"encoder": 96, "normal": 64}, {"encoder": 12, "normal": 8}),
 }
 
 
@@ -93,26 +93,17 @@ def pasted_pairs(
 def train_encoder(run: Run) -> None:
     """Features and localiser; the log has the AUROC of anomalies pasted into held-out tiles."""
     train, held = run.tiles()
-    surfaces = load_surfaces(run.data)
-    model: Any = run.ready(Pretext(Inspector(), len(surfaces)))
+    model: Any = run.ready(Pretext(Inspector()))
     rng = np.random.default_rng(run.seed)
-    streams = [(tile_batches(train, run.batch, rng), 1.0)]
-    if surfaces:
-        streams.append((surface_batches(surfaces, run.batch, rng), 0.5))
+    stream = window_batches(train, load_surfaces(run.data), run.batch, rng)
 
     def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = {}
-        total: Any = 0.0
-        for stream, share in streams:
-            batch = next(stream)
-            batch = type(batch)(*(getattr(batch, f).to(run.device) for f in ("x", "mask", "label", "kind")))
-            level = 0.12 * torch.rand(len(batch.x), 1, 1, 1, generator=generator).square()
-            noise = level * torch.randn(batch.x.shape, generator=generator)
-            got = model.losses(batch, noise.to(run.device))
-            parts = {"pixels": 1.0, "image": 0.5, "restore": 0.5, "surface": 0.1}
-            total = total + share * sum(parts[name] * value for name, value in got.items())
-            terms |= {name if share == 1 else f"{name}_surfaces": value for name, value in got.items()}
-        return {"loss": total, **terms}
+        batch = next(stream)
+        batch = Batch(*(part.to(run.device) for part in (batch.x, batch.mask, batch.label)))
+        level = 0.12 * torch.rand(len(batch.x), 1, 1, 1, generator=generator).square()
+        noise = level * torch.randn(batch.x.shape, generator=generator)
+        terms = model.losses(batch, noise.to(run.device))
+        return {"loss": terms["pixels"] + 0.5 * terms["image"] + 0.5 * terms["restore"], **terms}
 
     probe = pasted_pairs(held, 0, 56)
 
@@ -135,7 +126,7 @@ def train_encoder(run: Run) -> None:
         return {"auroc": round(float(np.mean(list(figures.values()))), 4), **figures}
 
     ema: Any = fit(
-        model, losses, run.runs, budget=run.budget, lr=1e-3, seed=run.seed, report=report, report_seconds=180
+        model, losses, run.runs, budget=run.budget, lr=3e-3, seed=run.seed, report=report, report_seconds=180
     )
     run.save(ema.inspector, "inspector")
 

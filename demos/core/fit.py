@@ -141,7 +141,8 @@ def fit(
         optimiser.step()
         decay = min(ema_decay, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+            averaged, current = ([v for v in m.state_dict().values() if v.is_floating_point()] for m in (ema, model))
+            torch._foreach_lerp_(averaged, current, 1 - decay)
         state.step += 1
         count += 1
         bar.update()

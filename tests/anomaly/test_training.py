@@ -14,7 +14,8 @@ from PIL import Image
 
 from demos.anomaly.data import Tile, batches, load_tiles, split_held_out
 from demos.anomaly.evaluate import COLUMNS, measure, reconstruction, table
-from demos.anomaly.pretext import CROP, Pretext, image_logit, localiser_loss, surface_batches, tile_batches
+from demos.anomaly.paste import SEEN
+from demos.anomaly.pretext import SIDES, Pretext, image_logit, localiser_loss, window_batches
 from tests.anomaly.conftest import spoiled, surface, tiny_field, tiny_inspector
 
 
@@ -65,17 +66,19 @@ def test_batches_are_of_like_size_and_use_every_picture() -> None:
 
 def test_batches_are_what_they_say() -> None:
     rng = np.random.default_rng(0)
-    batch = next(tile_batches([tile(i) for i in range(12)], 6, rng, share=1.0, whole=1.0))
-    assert batch.x.shape == (6, 3, 96, 80) and batch.label.shape == (6, 1, 48, 40)
-    assert (batch.label.flatten(1).amax(1) > 0.25).all() and (batch.kind == -1).all()
-    large = [tile(i, height=200, width=170) for i in range(3)]
-    windows = next(tile_batches(large, 2, rng, share=1.0, whole=0.0))
-    assert windows.x.shape == (4, 3, CROP, CROP) and windows.label.shape == (4, 1, CROP // 2, CROP // 2)
-    clean = next(tile_batches([tile(i) for i in range(12)], 6, rng, share=0.0))
-    assert not clean.label.any()
-    colour = [np.repeat(surface(i)[..., None], 3, 2) for i in range(5)]
-    surfaces = next(surface_batches(colour, 4, rng))
-    assert surfaces.x.shape == (4, 3, 128, 128) and surfaces.kind.min() >= 0 and surfaces.kind.max() < 5
+    large = [tile(i, height=240, width=230) for i in range(3)]
+    for _ in range(4):
+        batch = next(window_batches(large, [], 8, rng, share=1.0))
+        side = batch.x.shape[2]
+        assert side in SIDES and len(batch.x) == round(8 * (SIDES[0] / side) ** 2)
+        assert batch.label.shape == (len(batch.x), 1, side // 2, side // 2)
+        assert (batch.label.flatten(1).amax(1) > SEEN / 2).all() and batch.mask.all()
+    small = next(window_batches([tile(i) for i in range(12)], [], 8, rng, share=0.0))
+    assert small.x.shape[2:] == (96, 80) and not small.label.any()
+    colour = [np.dstack([surface(i), surface(i + 1), surface(i + 2)]) for i in range(5)]
+    mixed = next(window_batches(large, colour, 24, rng))
+    grey = (mixed.x[:, 0] == mixed.x[:, 1]).all(-1).all(-1)
+    assert grey.any() and not grey.all()
 
 
 def test_the_loss_prefers_the_truth() -> None:
@@ -92,9 +95,9 @@ def test_the_loss_prefers_the_truth() -> None:
 
 def test_a_few_steps_lower_the_losses() -> None:
     torch.manual_seed(0)
-    model = Pretext(tiny_inspector().train().requires_grad_(True), 3)
+    model = Pretext(tiny_inspector().train().requires_grad_(True))
     colour = [np.repeat(surface(i)[..., None], 3, 2) for i in range(3)]
-    batch = next(surface_batches(colour, 4, np.random.default_rng(0), share=1.0))
+    batch = next(window_batches([tile(0)], colour, 4, np.random.default_rng(0), share=1.0))
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     seen: list[dict[str, float]] = []
     for _ in range(26):
@@ -103,10 +106,9 @@ def test_a_few_steps_lower_the_losses() -> None:
         optimiser.zero_grad()
         sum(terms.values(), torch.zeros(())).backward()
         optimiser.step()
-    assert set(seen[0]) == {"pixels", "image", "restore", "surface"}
+    assert set(seen[0]) == {"pixels", "image", "restore"}
     last = {k: np.mean([terms[k] for terms in seen[-6:]]) for k in seen[0]}
     assert last["pixels"] < 0.7 * seen[0]["pixels"] and last["image"] < 0.3 * seen[0]["image"]
-    assert last["surface"] < seen[0]["surface"]
     assert min(terms["restore"] for terms in seen[6:]) < seen[0]["restore"]
 
 
