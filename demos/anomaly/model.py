@@ -28,6 +28,7 @@ from demos.anomaly.results import Fitted, Inspection, Region, Row, regions_of
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_weights, read_config
 from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.limits import number_in
 from demos.core.media import Picture
 from demos.core.seed import normalise_seed, seeds_from
 from demos.families.score import euler, schedule
@@ -53,19 +54,6 @@ def fingerprint(network: Inspector) -> str:
     for name, weight in sorted(network.state_dict().items()):
         digest.update(name.encode() + weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _number(name: str, value: object) -> float:
-    """`value` as a finite number within `LIMITS[name]`."""
-    low, high = LIMITS[name]
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not low <= number <= high or (isinstance(low, int) and number != int(number)):
-        kind = "a whole number" if isinstance(low, int) else "a number"
-        raise ValueError(f"“{name}” must be {kind} from {low:,} to {high:,}.")
-    return number
 
 
 class AnomalyModel:
@@ -120,7 +108,7 @@ class AnomalyModel:
         Raises:
             ValueError: the picture or the detector can't be read, or a rate outside 0.001 to 0.5.
         """
-        rate = _number("false_alarm_rate", false_alarm_rate)
+        rate = number_in(LIMITS, "false_alarm_rate", false_alarm_rate)
         picture, judge = open_rgb(image), self.detector(detector)
         heat, score = self._score(picture, judge)
         threshold, kept = judge.threshold(rate)
@@ -136,7 +124,7 @@ class AnomalyModel:
         Raises:
             ValueError: at the first row: the detector can't be read, or the rate is out of range.
         """
-        rate = _number("false_alarm_rate", false_alarm_rate)
+        rate = number_in(LIMITS, "false_alarm_rate", false_alarm_rate)
         judge = self.detector(detector)
         limit, _ = judge.threshold(rate)
         for name, image in images:
@@ -225,8 +213,8 @@ class AnomalyModel:
         Raises:
             ValueError: a setting out of range, or no generative model.
         """
-        count, steps = int(_number("count", count)), int(_number("steps", steps))
-        height, width = (round(_number("side", side) / STRIDE) * STRIDE for side in (height, width))
+        count, steps = int(number_in(LIMITS, "count", count)), int(number_in(LIMITS, "steps", steps))
+        height, width = (round(number_in(LIMITS, "side", side) / STRIDE) * STRIDE for side in (height, width))
         factor = 1 / self.detector().about.factor if SHIPPED in self.detectors else 1.0
         size = (round(width * factor), round(height * factor))
         noise = torch.cat([_noise(s, height, width) for s in seeds_from(seed, count)]).to(self.device)
@@ -257,7 +245,7 @@ class AnomalyModel:
         Raises:
             ValueError: nothing is marked or suspicious, bad input, or no generative model.
         """
-        steps, seed = int(_number("steps", steps)), normalise_seed(seed)
+        steps, seed = int(number_in(LIMITS, "steps", steps)), normalise_seed(seed)
         picture, scale = open_rgb(image), self.detector().scale
         if mask is None:
             found = self.inspect(image)

@@ -20,6 +20,7 @@ from torch import Tensor
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_weights, read_config
 from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.limits import number_in
 from demos.core.seed import normalise_seed, seeds_from
 from demos.core.strokes import Drawing, rasterise, split_picture
 from demos.sketch.data import STYLES, words_of
@@ -67,19 +68,6 @@ class Pictures:
     latents: np.ndarray
     ignored: tuple[str, ...] = ()
     steps: list[Image.Image] = field(default_factory=list)
-
-
-def _number(name: str, value: object) -> float:
-    """`value` as a finite number within `LIMITS[name]`."""
-    low, high = LIMITS[name]
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not low <= number <= high or (isinstance(low, int) and number != int(number)):
-        kind = "a whole number" if isinstance(low, int) else "a number"
-        raise ValueError(f"“{name}” must be {kind} from {low} to {high}.")
-    return number
 
 
 def _blend(text: str) -> dict[str, float]:
@@ -232,7 +220,7 @@ class SketchModel:
             return self._finish(job, latents, size)
 
     def _job(self, sketch: Sketch, settings: Settings, count: int) -> _Job:
-        count = int(_number("count", count))
+        count = int(number_in(LIMITS, "count", count))
         words, ignored = self.known_words(settings.prompt)
         drawing = self._drawing(sketch)
         if drawing is None and not words:
@@ -245,9 +233,9 @@ class SketchModel:
             drawing=(torch.from_numpy(drawing)[None].to(self.device).float() / 255).expand(count, -1, -1, -1),
             words=tokens.expand(count, -1),
             style=self._style(settings.style).to(self.device).expand(count, -1),
-            steps=int(_number("steps", settings.steps)),
-            lines=1.5 * _number("faithfulness", settings.faithfulness),
-            text=_number("guidance", settings.guidance),
+            steps=int(number_in(LIMITS, "steps", settings.steps)),
+            lines=1.5 * number_in(LIMITS, "faithfulness", settings.faithfulness),
+            text=number_in(LIMITS, "guidance", settings.guidance),
             seeds=seeds_from(settings.seed, count),
             ignored=ignored,
         )

@@ -24,6 +24,7 @@ from demos.audio.runs import load_network
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find
 from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed
 
 __all__ = ["LIMITS", "Instruments", "Touch", "TuneNote"]
@@ -58,18 +59,6 @@ class Touch:
 
     vibrato: float = 0.0
     attack: float = 0.0
-
-
-def _number(name: str, value: object) -> float:
-    """`value` as a finite number within `LIMITS[name]`."""
-    low, high = LIMITS[name]
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not low <= number <= high:
-        raise ValueError(f"“{name}” must be a number from {low:g} to {high:g}.")
-    return number
 
 
 class Instruments:
@@ -159,8 +148,10 @@ class Instruments:
             ValueError: a setting is out of range.
         """
         touch, seed = touch or Touch(), normalise_seed(seed)
-        seconds = _number("seconds", seconds)
-        curves = self._note(_number("pitch", pitch), seconds, _number("loudness", loudness), touch, instrument)
+        seconds = number_in(LIMITS, "seconds", seconds)
+        curves = self._note(
+            number_in(LIMITS, "pitch", pitch), seconds, number_in(LIMITS, "loudness", loudness), touch, instrument
+        )
         z = torch.from_numpy(self.timbre(instrument)).float()[None]
         if glide_to is not None:
             end = torch.from_numpy(self.timbre(glide_to)).float()
@@ -180,8 +171,8 @@ class Instruments:
         seed = normalise_seed(seed)
         if not 1 <= len(notes) <= MOST_NOTES:
             raise ValueError(f"A tune has 1 to {MOST_NOTES:,} notes; this one has {len(notes):,}.")
-        checked = [replace(n, pitch=_number("pitch", n.pitch), seconds=_number("seconds", n.seconds),
-                           loudness=_number("loudness", n.loudness)) for n in notes]  # fmt: skip
+        settings = ("pitch", "seconds", "loudness")
+        checked = [replace(n, **{s: number_in(LIMITS, s, getattr(n, s)) for s in settings}) for n in notes]
         if not all(0 <= n.start <= LONGEST_TUNE for n in checked):
             raise ValueError(f"Notes must start within {LONGEST_TUNE:g} seconds.")
         z = torch.from_numpy(self.timbre(instrument)).float()
@@ -229,9 +220,9 @@ class Instruments:
         Raises:
             ValueError: the recording cannot be used, or a setting is out of range.
         """
-        seed, threshold = normalise_seed(seed), _number("threshold", threshold)
-        shift, offset = _number("transpose", transpose), _number("offset", offset)
-        tune = _number("autotune", autotune)
+        seed, threshold = normalise_seed(seed), number_in(LIMITS, "threshold", threshold)
+        shift, offset = number_in(LIMITS, "transpose", transpose), number_in(LIMITS, "offset", offset)
+        tune = number_in(LIMITS, "autotune", autotune)
         z = torch.from_numpy(self.timbre(instrument)).float()[None]
         curves = sound if isinstance(sound, Curves) else self.listen(sound)
         curves = tuned(curves.checked(), shift, offset, threshold, tune)
@@ -244,7 +235,7 @@ class Instruments:
 
     def _note(self, pitch: float, seconds: float, loudness: float, touch: Touch, instrument: Timbre) -> Curves:
         """The curves of one note, the room's tail included."""
-        vibrato, attack = _number("vibrato", touch.vibrato), _number("attack", touch.attack)
+        vibrato, attack = number_in(LIMITS, "vibrato", touch.vibrato), number_in(LIMITS, "attack", touch.attack)
         time = np.arange(math.ceil((seconds + TAIL) * SAMPLE_RATE / HOP) + 1) * HOP / SAMPLE_RATE
         f0 = 440 * 2 ** ((pitch - 69) / 12)
         swing = vibrato * np.clip(time / 0.4 - 0.5, 0, 1) * np.sin(2 * np.pi * VIBRATO_HZ * time)

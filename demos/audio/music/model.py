@@ -5,7 +5,6 @@ Everything that a caller may set is checked here, because the page and the API r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from demos.audio.runs import load_network
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find
 from demos.core.device import Lane, pick_device, set_threads
+from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed
 
 __all__ = ["LIMITS", "Chorales", "Score"]
@@ -61,19 +61,6 @@ class Score:
     def midi(self, beats_a_minute: float = 80.0) -> bytes:
         """A MIDI file with a track a voice."""
         return midi_bytes(self.notes(), beats_a_minute)
-
-
-def _number(name: str, value: object) -> float:
-    """`value` as a finite number within `LIMITS[name]`."""
-    low, high = LIMITS[name]
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not low <= number <= high or (isinstance(low, int) and number != int(number)):
-        kind = "a whole number" if isinstance(low, int) else "a number"
-        raise ValueError(f"“{name}” must be {kind} from {low:g} to {high:g}.")
-    return number
 
 
 class Chorales:
@@ -136,7 +123,7 @@ class Chorales:
         Raises:
             ValueError: a setting is out of range.
         """
-        grid = np.full((int(_number("bars", bars)) * STEPS_A_BAR, 4), -1, np.int64)
+        grid = np.full((int(number_in(LIMITS, "bars", bars)) * STEPS_A_BAR, 4), -1, np.int64)
         return self.fill(grid, np.ones(grid.shape, bool), temperature, seed=seed, on_step=on_step)
 
     def extend(
@@ -153,7 +140,7 @@ class Chorales:
         Raises:
             ValueError: as `fill`.
         """
-        more = np.full((int(_number("bars", bars)) * STEPS_A_BAR, 4), -1, np.int64)
+        more = np.full((int(number_in(LIMITS, "bars", bars)) * STEPS_A_BAR, 4), -1, np.int64)
         whole = np.concatenate([_checked(grid), more])
         erased = np.zeros(whole.shape, bool)
         erased[-len(more) :] = True
@@ -173,7 +160,7 @@ class Chorales:
         Raises:
             ValueError: shapes that don't fit, nothing erased, pitches outside 36 to 81, or more than 32 bars.
         """
-        temperature, seed, grid = _number("temperature", temperature), normalise_seed(seed), _checked(grid)
+        temperature, seed, grid = number_in(LIMITS, "temperature", temperature), normalise_seed(seed), _checked(grid)
         gaps = np.asarray(erased)
         if gaps.shape != grid.shape or gaps.dtype != bool or not gaps.any():
             raise ValueError("Mark what is to be filled: at least one sixteenth of one voice.")

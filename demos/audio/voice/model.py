@@ -21,6 +21,7 @@ from demos.audio.voice.networks import NO_DIGIT, DigitFlow, Vocoder
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find
 from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed
 from demos.families.score import euler, schedule
 
@@ -32,18 +33,6 @@ STEPS, GUIDANCE = 10, 1.5
 FRAMES = (12, 200)
 GAP_SECONDS, PAUSE_SECONDS = 0.06, 0.28
 SEPARATORS = r"[\s\-–./,:;()+#]+"
-
-
-def _number(name: str, value: object) -> float:
-    """`value` as a finite number within `LIMITS[name]`."""
-    low, high = LIMITS[name]
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not low <= number <= high:
-        raise ValueError(f"“{name}” must be a number from {low:g} to {high:g}.")
-    return number
 
 
 class Voices:
@@ -96,11 +85,11 @@ class Voices:
             ValueError: no digits, too many, letters, an unknown voice, or a setting out of range.
         """
         groups = _groups(text)
-        weights = self._weights(voice, blend_with, _number("blend", blend) if blend_with is not None else 0.0)
-        ratio, seed = 2 ** (_number("pitch", pitch) / 12), normalise_seed(seed)
+        weights = self._weights(voice, blend_with, number_in(LIMITS, "blend", blend) if blend_with is not None else 0.0)
+        ratio, seed = 2 ** (number_in(LIMITS, "pitch", pitch) / 12), normalise_seed(seed)
         rng = generator(seed)
         digits = torch.tensor([int(d) for group in groups for d in group])
-        frames = self._frames(digits, weights, _number("speed", speed) / ratio, rng)
+        frames = self._frames(digits, weights, number_in(LIMITS, "speed", speed) / ratio, rng)
         sounds = self._speak(digits, frames, weights, rng, on_step)
         spoken, at = [], 0
         for i, group in enumerate(groups):
