@@ -26,6 +26,7 @@ from torch import Tensor
 
 from benchmarks.timing import figures, machine, quantile, table
 from demos.core.fit import Budget, fit
+from demos.core.stages import Run
 from demos.sketch import train
 from demos.sketch.batches import make_vocabulary
 from demos.sketch.data import Pictograms, load_pictograms
@@ -34,11 +35,7 @@ from demos.sketch.unet import SketchUNet
 
 __all__ = ["main", "part_of", "time_stage"]
 
-STAGES: dict[str, Callable[[train.Run], Any]] = {
-    "autoencoder": train.train_autoencoder,
-    "flow": train.train_flow,
-    "student": train.train_student,
-}
+STAGES = {name: train.STAGES[name] for name in ("autoencoder", "flow", "student")}
 
 
 class _Enough(Exception):
@@ -67,13 +64,13 @@ def time_stage(
 
         fit(model, marked, out, **options)
 
-    with tempfile.TemporaryDirectory() as name, mock.patch.object(train, "fit", clocked):
+    with tempfile.TemporaryDirectory() as name, mock.patch.multiple(train, fit=clocked, pictograms=lambda run: data):
         folder = Path(name)
-        Autoencoder().save_pretrained(folder / "autoencoder")
-        SketchUNet(vocabulary=make_vocabulary(data)).save_pretrained(folder / "flow" / "weights")
+        Autoencoder().save_pretrained(folder / "out" / "autoencoder")
+        SketchUNet(vocabulary=make_vocabulary(data)).save_pretrained(folder / "out_flow")
         budget = Budget(steps=100 * (warmup + steps))
         with contextlib.suppress(_Enough):
-            STAGES[stage](train.Run(data, folder, folder / stage, folder, budget, batch, 0, device))
+            STAGES[stage](Run(folder, folder / stage, folder / "out", budget, batch, 0, device))
     return [after - before for before, after in itertools.pairwise(marks[warmup:])]
 
 

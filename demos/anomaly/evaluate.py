@@ -33,7 +33,7 @@ from demos.anomaly.networks import TileField
 from demos.anomaly.train import fit_tiles
 from demos.core.device import autocast
 
-__all__ = ["COLUMNS", "measure", "reconstruction", "speed", "table"]
+__all__ = ["COLUMNS", "measure", "reconstruction", "table"]
 
 COLUMNS = {
     "auroc": ("image AUROC", 3),
@@ -103,27 +103,6 @@ def weighed(detector: Detector, weight: float) -> Detector:
     return other.eval()
 
 
-def speed(model: AnomalyModel, count: int = 100) -> dict[str, float]:
-    """Seconds to score one 256 × 256 picture, pictures a second in a folder, and seconds to fit 100 of them."""
-    rng = np.random.default_rng(0)
-    grain = [cv2.GaussianBlur(rng.uniform(0, 255, (256, 256, 3)), (0, 0), 1.5) for _ in range(count)]
-    pictures = [p.round().astype(np.uint8) for p in grain]
-    fitted = {name: model.fit(pictures, name, 0, density=name) for name in DENSITIES}
-    found = {f"fit_{name}": made.seconds for name, made in fitted.items()}
-    for name, made in fitted.items():
-        model.inspect(pictures[0], made.detector)
-        times = []
-        for picture in pictures[:20]:
-            start = time.perf_counter()
-            model.inspect(picture, made.detector)
-            times.append(time.perf_counter() - start)
-        found[f"inspect_{name}"] = float(np.median(times))
-        start = time.perf_counter()
-        rows = sum(1 for _ in model.score_many(((str(i), p) for i, p in enumerate(pictures)), made.detector))
-        found[f"folder_{name}"] = rows / (time.perf_counter() - start)
-    return found
-
-
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     """The rows in Markdown, mean ± standard deviation over the runs."""
 
@@ -178,11 +157,10 @@ def main() -> None:
         if shipped is not None:
             add(f"shipped ({shipped.about.density})", of_detector(model, shipped), shipped.about.count,
                 shipped.threshold(0.05)[0], shipped.about.separation)  # fmt: skip
-    fast = speed(models[0])
     facts = {"test": len(tiles), "seeds": args.seeds, "checkpoints": len(models), "threads": torch.get_num_threads()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({**facts, "speed": fast, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{table(rows)}\n\n" + "\n".join(f"{name}: {value:.3f}" for name, value in fast.items()))
+    args.out.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{table(rows)}")
 
 
 if __name__ == "__main__":

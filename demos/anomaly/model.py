@@ -26,7 +26,7 @@ from demos.anomaly.networks import STRIDE, Inspector, TileField
 from demos.anomaly.paste import PASTES, paste
 from demos.anomaly.results import Fitted, Inspection, Region, Row, regions_of
 from demos.core.cancel import OnStep, report
-from demos.core.checkpoint import find, load_weights, read_config
+from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, autocast, pick_device, set_threads
 from demos.core.limits import number_in
 from demos.core.media import Picture
@@ -77,9 +77,8 @@ class AnomalyModel:
         parts: list[Any] = []
         where = pick_device(device)
         for name, kind in (("inspector", Inspector), ("normal", TileField)):
-            network: Any = kind.from_config(read_config(folder / name))
-            load_weights(network, folder / name)
-            parts.append(network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last))
+            network: Any = load_network(kind, folder / name)
+            parts.append(network.to(where, memory_format=torch.channels_last))
         if where.type == "cpu":
             set_threads()
         print_of = fingerprint(parts[0])

@@ -12,11 +12,7 @@ contact sheet in `--runs`, goes on from there when it is called again, and write
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -33,49 +29,22 @@ from demos.anomaly.model import SHIFT, fingerprint
 from demos.anomaly.networks import Inspector, TileField
 from demos.anomaly.paste import PASTES, paste
 from demos.anomaly.pretext import Batch, Pretext, image_logit, window_batches
-from demos.core.fit import Budget, fit
+from demos.core.fit import fit
+from demos.core.stages import Preset, Run, train_stage
 from demos.families.score import euler, interpolate, sample_times, schedule
 
-__all__ = ["PRESETS", "Run", "fit_tiles", "main", "pasted_pairs"]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Batch size and default minutes of every stage."""
-
-    batch: dict[str, int]
-    minutes: dict[str, float]
+__all__ = ["PRESETS", "fit_tiles", "main", "pasted_pairs"]
 
 
 PRESETS = {
-    "cpu": Preset({"encoder": 24, "normal": 12}, {"encoder": 40, "normal": 20}),
-    "gpu": Preset({"encoder": 96, "normal": 64}, {"encoder": 12, "normal": 8}),
+    "cpu": Preset({"encoder": 24, "normal": 12, "detector": 1}, {"encoder": 40, "normal": 20, "detector": 1}),
+    "gpu": Preset({"encoder": 96, "normal": 64, "detector": 1}, {"encoder": 12, "normal": 8, "detector": 1}),
 }
 
 
-@dataclass(frozen=True)
-class Run:
-    """What every stage is given."""
-
-    data: Path
-    runs: Path
-    out: Path
-    budget: Budget
-    batch: int
-    seed: int
-    device: str
-
-    def tiles(self) -> tuple[list[Tile], list[Tile]]:
-        """Normal tiles to train with and those held out."""
-        return split_held_out(load_tiles(self.data / "magnetic_tile.zip", "train"))
-
-    def ready(self, model: nn.Module) -> Any:
-        """The network in the layout that convolutions like, on the device."""
-        return model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    def save(self, network: Any, part: str) -> None:
-        """Write a network's weights in half precision."""
-        network.to(torch.float16).save_pretrained(self.out / part, max_shard_size="15MB")
+def split_tiles(run: Run) -> tuple[list[Tile], list[Tile]]:
+    """Normal tiles to train with and those held out."""
+    return split_held_out(load_tiles(run.data / "magnetic_tile.zip", "train"))
 
 
 def pasted_pairs(
@@ -92,7 +61,7 @@ def pasted_pairs(
 
 def train_encoder(run: Run) -> None:
     """Features and localiser; the log has the AUROC of anomalies pasted into held-out tiles."""
-    train, held = run.tiles()
+    train, held = split_tiles(run)
     model: Any = run.ready(Pretext(Inspector()))
     rng = np.random.default_rng(run.seed)
     stream = window_batches(train, load_surfaces(run.data), run.batch, rng)
@@ -128,7 +97,7 @@ def train_encoder(run: Run) -> None:
     ema: Any = fit(
         model, losses, run.runs, budget=run.budget, lr=3e-3, seed=run.seed, report=report, report_seconds=180
     )
-    run.save(ema.inspector, "inspector")
+    run.write("inspector", ema.inspector)
 
 
 def _strip(parts: list[np.ndarray], height: int = 128, width: int = 320) -> np.ndarray:
@@ -143,7 +112,7 @@ def _strip(parts: list[np.ndarray], height: int = 128, width: int = 320) -> np.n
 
 def train_normal(run: Run) -> None:
     """Flow matching on whole tiles, by the velocity that follows from the predicted picture."""
-    train, _ = run.tiles()
+    train, _ = split_tiles(run)
     model: Any = run.ready(TileField())
     rng = np.random.default_rng(run.seed)
     stream = batches([t.pixels.shape[:2] for t in train], run.batch, rng)
@@ -171,7 +140,7 @@ def train_normal(run: Run) -> None:
     ema: Any = fit(
         model, losses, run.runs, budget=run.budget, lr=1e-3, seed=run.seed, report=report, report_seconds=240
     )
-    run.save(ema, "normal")
+    run.write("normal", ema)
 
 
 def fit_tiles(network: Inspector, train: list[Tile], held: list[Tile], density: str, seed: int = 0) -> Detector:
@@ -186,9 +155,8 @@ def fit_tiles(network: Inspector, train: list[Tile], held: list[Tile], density: 
 
 def fit_shipped(run: Run) -> None:
     """The shipped detector, by the density that tells pasted anomalies best from held-out tiles."""
-    train, held = run.tiles()
-    network: Any = Inspector.from_pretrained(run.out / "inspector")
-    network = run.ready(network.float().eval().requires_grad_(False))
+    train, held = split_tiles(run)
+    network = run.finished("inspector", Inspector)
     fitted = [fit_tiles(network, train, held, density, run.seed) for density in ("flow", "gaussian", "memory")]
     for detector in fitted:
         print(detector.about)
@@ -199,29 +167,10 @@ def fit_shipped(run: Run) -> None:
 STAGES: dict[str, Callable[[Run], None]] = {"encoder": train_encoder, "normal": train_normal, "detector": fit_shipped}
 
 
-def main() -> None:
-    """Read the options and run one stage."""
-    parser = argparse.ArgumentParser(prog="python -m demos.anomaly.train", description="Train one part of Anomaly.")
-    parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--data", type=Path, default=os.environ.get("ATELIER_DATA"), help="folder with the archives")
-    parser.add_argument("--out", type=Path, default=Path("checkpoints/anomaly"))
-    parser.add_argument("--runs", type=Path, default=Path(".runs/anomaly"))
-    parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data DIR (or ATELIER_DATA) is needed")
-    preset = PRESETS[args.preset]
-    budget = Budget(args.minutes or preset.minutes.get(args.stage, 1), args.steps)
-    torch.manual_seed(args.seed)
-    torch.set_flush_denormal(True)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and train one stage."""
     cv2.setNumThreads(1)
-    data, runs = Path(args.data), args.runs / args.stage
-    batch = preset.batch.get(args.stage, 1)
-    STAGES[args.stage](Run(data, runs, args.out, budget, batch, args.seed, args.device))
+    train_stage("anomaly", STAGES, PRESETS, "checkpoints/anomaly", arguments)
 
 
 if __name__ == "__main__":

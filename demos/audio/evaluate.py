@@ -22,10 +22,10 @@ from demos.audio.instruments.model import Instruments
 from demos.audio.music import measure as music
 from demos.audio.music.data import load_chorales
 from demos.audio.music.model import Chorales
-from demos.audio.runs import load_network
 from demos.audio.voice import measure as voice
 from demos.audio.voice.data import load_digits
 from demos.audio.voice.model import Voices
+from demos.core.checkpoint import load_network
 
 __all__ = ["MODELS", "main", "table"]
 

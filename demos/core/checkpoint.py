@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,6 +26,7 @@ __all__ = [
     "TensorSpec",
     "atomic",
     "find",
+    "load_network",
     "load_weights",
     "read_config",
     "read_header",
@@ -34,6 +35,7 @@ __all__ = [
     "weight_files",
 ]
 
+Network = TypeVar("Network", bound=nn.Module)
 ROOT = Path(__file__).resolve().parents[2] / "checkpoints"
 MAX_SHARD_BYTES = 15_000_000
 
@@ -194,6 +196,17 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     if bad is not None:
         raise ValueError(f"{folder.name}: “{bad}” holds numbers that are not finite.")
     module.load_state_dict(state)
+
+
+def load_network(kind: type[Network], folder: Path, device: str | torch.device = "cpu") -> Network:
+    """A frozen network of a `diffusers` kind, in evaluation and float32, from config.json and safetensors in `folder`.
+
+    Raises:
+        ValueError: the folder is damaged or holds something else.
+    """
+    network: Any = kind.from_config(read_config(folder))  # pyright: ignore[reportAttributeAccessIssue]
+    load_weights(network, folder)
+    return network.float().eval().requires_grad_(False).to(device)
 
 
 @contextlib.contextmanager

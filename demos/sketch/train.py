@@ -11,21 +11,17 @@ again, and writes its weights to `--out` when it ends. The tab draws with `unet`
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from demos.core.fit import Budget, fit
+from demos.core.fit import fit
 from demos.core.metrics import psnr
+from demos.core.stages import Preset, Run, train_stage
 from demos.families.score import euler, interpolate, sample_times, schedule, shifted
 from demos.sketch.batches import (
     WORDS,
@@ -43,15 +39,7 @@ from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.pipeline import SketchPipeline, guided
 from demos.sketch.unet import SketchUNet
 
-__all__ = ["PRESETS", "Run", "main"]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Batch size and default minutes of every stage."""
-
-    batch: dict[str, int]
-    minutes: dict[str, float]
+__all__ = ["PRESETS", "STAGES", "main"]
 
 
 PRESETS = {
@@ -66,39 +54,18 @@ PRESETS = {
 }
 
 
+ARCHIVE = "emoji.zip"
 MOST_NOISE = 0.45
 
 
-@dataclass(frozen=True)
-class Run:
-    """What every stage is given."""
+def pictograms(run: Run) -> Pictograms:
+    """All pictures at 128 pixels a side."""
+    return load_pictograms(run.data / ARCHIVE)
 
-    data: Pictograms
-    archive: Path
-    runs: Path
-    out: Path
-    budget: Budget
-    batch: int
-    seed: int
-    device: str
-    init: Path | None = None
 
-    def ready(self, model: nn.Module) -> Any:
-        """The network in the layout that convolutions like, on the device."""
-        return model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    def started(self, model: ModelMixin) -> Any:
-        """The network to train, with the weights of `init` if there are any."""
-        if self.init:
-            network: Any = type(model).from_pretrained(self.init)
-            cast(nn.Module, model).load_state_dict(network.float().state_dict())
-        return self.ready(cast(nn.Module, model))
-
-    def finished(self, part: str, kind: type[ModelMixin]) -> Any:
-        """A network that an earlier stage wrote."""
-        folder = self.runs.parent / "flow" / "weights" if part == "flow" else self.out / part
-        network = kind.from_pretrained(folder)
-        return self.ready(network.float().eval().requires_grad_(False))
+def _flow_part(run: Run) -> str:
+    """The undistilled network is no part of the pipeline; it lies beside it, for its student and to go on from."""
+    return f"../{run.out.name}_flow"
 
 
 def reconstruction_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -108,16 +75,16 @@ def reconstruction_loss(a: Tensor, b: Tensor) -> Tensor:
     return error.abs().mean() + 2 * error.square().mean() + 0.5 * slope
 
 
-def train_autoencoder(run: Run) -> Autoencoder:
+def train_autoencoder(run: Run) -> None:
     """KL autoencoder on crops of 64 px with random shifts, flips and, now and then, permuted colours.
 
     The decoder sees latents with noise of up to `MOST_NOISE` of each channel's deviation, so that the small errors of a
     flow don't show as blotches in plain areas.
     """
-    model = run.started(Autoencoder())
-    train, held = run.data.split()
-    size, crop = run.data.pixels.shape[1], 64
-    padded = np.pad(run.data.pixels, ((0, 0), (8, 8), (8, 8), (0, 0)))
+    model, data = run.started(Autoencoder()), pictograms(run)
+    train, held = data.split()
+    size, crop = data.pixels.shape[1], 64
+    padded = np.pad(data.pixels, ((0, 0), (8, 8), (8, 8), (0, 0)))
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
         pick = train[torch.randint(len(train), (run.batch,), generator=rng).numpy()]
@@ -137,7 +104,7 @@ def train_autoencoder(run: Run) -> Autoencoder:
         error = reconstruction_loss(model.decode(z), target)
         return {"loss": error + 2e-5 * kl, "kl": kl}
 
-    probe = to_tensor(run.data.pixels[held[::4]]).to(run.device)
+    probe = to_tensor(data.pixels[held[::4]]).to(run.device)
 
     @torch.inference_mode()
     def report(ema: nn.Module, step: int) -> dict[str, float]:
@@ -154,16 +121,16 @@ def train_autoencoder(run: Run) -> Autoencoder:
 
     ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
     with torch.inference_mode():
-        pictures = np.array_split(run.data.pixels[train[::4]], 40)
+        pictures = np.array_split(data.pixels[train[::4]], 40)
         z = torch.cat([ema.encode(to_tensor(p).to(run.device))[0] for p in pictures])
     ema.shift.copy_(z.mean((0, 2, 3), keepdim=True))
     ema.scale.copy_(z.std((0, 2, 3), keepdim=True))
-    return ema
+    run.write("autoencoder", ema)
 
 
-def _progress(run: Run, autoencoder: Autoencoder) -> Callable[[nn.Module, int], dict[str, float]]:
+def _progress(run: Run, data: Pictograms, autoencoder: Autoencoder) -> Callable[[nn.Module, int], dict[str, float]]:
     """A report that draws the examples with 8 and 2 steps into a contact sheet."""
-    drawing = example_drawings(run.data, run.device)
+    drawing = example_drawings(data, run.device)
     words = torch.zeros(len(drawing), WORDS, dtype=torch.long, device=run.device)
     shape = (len(drawing), autoencoder.config["latent_channels"], 16, 16)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(run.device)
@@ -182,12 +149,12 @@ def _progress(run: Run, autoencoder: Autoencoder) -> Callable[[nn.Module, int], 
     return report
 
 
-def train_flow(run: Run) -> SketchUNet:
+def train_flow(run: Run) -> None:
     """Flow matching on latents, conditions left out now and then."""
-    autoencoder = run.finished("autoencoder", Autoencoder)
-    vocabulary = make_vocabulary(run.data)
+    autoencoder, data = run.finished("autoencoder", Autoencoder), pictograms(run)
+    vocabulary = make_vocabulary(data)
     model = run.started(SketchUNet(vocabulary=vocabulary))
-    drawings = Drawings(run.data, autoencoder, vocabulary, run.device)
+    drawings = Drawings(data, autoencoder, vocabulary, run.device)
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
         z, drawing, words, style = drawings.batch(run.batch, rng)
@@ -197,7 +164,7 @@ def train_flow(run: Run) -> SketchUNet:
         v = model(interpolate(z, noise, t), t, model.encode_condition(drawing), words, style)
         return {"loss": (v.float() - (noise - z)).square().mean()}
 
-    report = _progress(run, autoencoder)
+    report = _progress(run, data, autoencoder)
     ema: Any = fit(
         model,
         losses,
@@ -209,21 +176,21 @@ def train_flow(run: Run) -> SketchUNet:
         report=report,
         report_seconds=120,
     )
-    return ema
+    run.write(_flow_part(run), ema)
 
 
-def train_student(run: Run) -> SketchUNet:
+def train_student(run: Run) -> None:
     """Distil guidance and long steps into one evaluation.
 
     Half of a batch regresses the guided velocity of the frozen teacher (Meng et al. 2023); the other half learns that
     a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025).
     """
-    autoencoder = run.finished("autoencoder", Autoencoder)
-    teacher = run.finished("flow", SketchUNet)
+    autoencoder, data = run.finished("autoencoder", Autoencoder), pictograms(run)
+    teacher: Any = run.finished(_flow_part(run), SketchUNet)
     config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
     model: Any = run.ready(cast(nn.Module, SketchUNet.from_config({**config, "distilled": True})))
     model.load_state_dict(teacher.state_dict())
-    drawings = Drawings(run.data, autoencoder, teacher.config["vocabulary"], run.device)
+    drawings = Drawings(data, autoencoder, teacher.config["vocabulary"], run.device)
     half = run.batch // 2
 
     @torch.no_grad()
@@ -261,11 +228,11 @@ def train_student(run: Run) -> SketchUNet:
         error = (v.float() - target).square().mean((1, 2, 3))
         return {"loss": error.mean(), "guided": error[:half].mean(), "shortcut": error[half:].mean()}
 
-    report = _progress(run, autoencoder)
+    report = _progress(run, data, autoencoder)
     ema: Any = fit(
         model, losses, run.runs, budget=run.budget, lr=4e-4, seed=run.seed, report=report, report_seconds=120
     )
-    return ema
+    run.write("unet", ema)
 
 
 def _teach(
@@ -281,11 +248,11 @@ def _teach(
     return v0 + lines * (v1 - v0) + text * (v2 - v1)
 
 
-def train_upscaler(run: Run) -> Upscaler:
+def train_upscaler(run: Run) -> None:
     """Twice the side: from the autoencoder's output at 128 px to the true 256 px, on crops."""
     autoencoder = run.finished("autoencoder", Autoencoder)
     model = run.started(Upscaler())
-    large = load_pictograms(run.archive, 256, ("fluent_3d",))
+    large = load_pictograms(run.data / ARCHIVE, 256, ("fluent_3d",))
     train, held = large.split()
 
     @torch.inference_mode()
@@ -317,57 +284,23 @@ def train_upscaler(run: Run) -> Upscaler:
         return {"psnr": psnr(large_again, target).mean().item(), "bicubic": psnr(smooth, target).mean().item()}
 
     ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
-    return ema
+    run.write("upscaler", ema)
 
 
-STAGES: dict[str, tuple[Callable[[Run], ModelMixin], str]] = {
-    "autoencoder": (train_autoencoder, "autoencoder"),
-    "flow": (train_flow, "flow"),
-    "student": (train_student, "unet"),
-    "upscaler": (train_upscaler, "upscaler"),
+STAGES: dict[str, Callable[[Run], None]] = {
+    "autoencoder": train_autoencoder,
+    "flow": train_flow,
+    "student": train_student,
+    "upscaler": train_upscaler,
 }
 
 
-def main() -> None:
-    """Read the options, train one stage, write its weights."""
-    parser = argparse.ArgumentParser(prog="python -m demos.sketch.train", description="Train one network of Sketch.")
-    parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--data", type=Path, default=os.environ.get("ATELIER_DATA"), help="folder with emoji.zip")
-    parser.add_argument("--out", type=Path, default=Path("checkpoints/sketch"))
-    parser.add_argument("--runs", type=Path, default=Path(".runs/sketch"))
-    parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--init", type=Path, help="begin with the weights in this folder")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data DIR (or ATELIER_DATA) is needed")
-    preset = PRESETS[args.preset]
-    budget = Budget(args.minutes or preset.minutes[args.stage], args.steps)
-    torch.manual_seed(args.seed)
-    torch.set_flush_denormal(True)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options, train one stage, and name its weights in the pipeline's index once all parts are there."""
     cv2.setNumThreads(1)
-    archive = args.data / "emoji.zip"
-    train, part = STAGES[args.stage]
-    runs = args.runs / args.stage
-    run = Run(
-        load_pictograms(archive),
-        archive,
-        runs,
-        args.out,
-        budget,
-        preset.batch[args.stage],
-        args.seed,
-        args.device,
-        args.init,
-    )
-    network: Any = train(run)
-    folder = runs / "weights" if args.stage == "flow" else args.out / part
-    network.to(torch.float16).save_pretrained(folder, max_shard_size="15MB")
-    if all((args.out / name / "config.json").exists() for name in ("autoencoder", "unet", "upscaler")):
-        SketchPipeline.from_parts(args.out).save_config(args.out)
+    out = train_stage("sketch", STAGES, PRESETS, "checkpoints/sketch", arguments).out
+    if all((out / name / "config.json").exists() for name in ("autoencoder", "unet", "upscaler")):
+        SketchPipeline.from_parts(out).save_config(out)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from demos.audio.files import Audio, Sound, fade, read_audio
 from demos.audio.instruments.curves import Curves, listen, since_onset, tuned
 from demos.audio.instruments.data import FLOOR_DB, HOP, SAMPLE_RATE
 from demos.audio.instruments.networks import SPREAD, InstrumentModel
-from demos.audio.runs import load_network
 from demos.core.cancel import OnStep, report
-from demos.core.checkpoint import find
+from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, autocast, pick_device, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed

@@ -13,9 +13,9 @@ from demos.audio.classifier import Classifier
 from demos.audio.files import normalise, wav_bytes
 from demos.audio.instruments.data import EXTRA, HOP, INSTRUMENTS, MEL, SAMPLE_RATE, Note, Notes, crop, load_notes
 from demos.audio.instruments.networks import SPREAD, InstrumentModel
-from demos.audio.runs import Run
 from demos.audio.spectra import spectral_distance
 from demos.core.fit import fit
+from demos.core.stages import Run
 from demos.families.vae import kl_divergence, reparametrise
 
 __all__ = ["places", "resynthesise", "train_instruments", "train_note_judge"]

@@ -100,7 +100,7 @@ def grid_of(notes: list[GridNote], steps: int) -> np.ndarray:
 
 def notes_of(voice: np.ndarray, starts: np.ndarray | None = None) -> list[GridNote]:
     """Notes of one voice `(T,)`: one wherever the pitch changes, and where `starts` `(T,)` says so."""
-    begins = voice != np.concatenate([[-1], voice[:-1]])
+    begins = np.diff(voice, prepend=-2) != 0
     if starts is not None:
         begins |= starts
     at = np.flatnonzero(begins)

@@ -16,9 +16,8 @@ from torch import Tensor
 from demos.audio.music.data import HIGHEST, LOWEST, RANGES, VOICES, from_tokens, to_tokens
 from demos.audio.music.midi import GridNote, grid_of, midi_bytes, notes_of
 from demos.audio.music.networks import ChoraleModel
-from demos.audio.runs import load_network
 from demos.core.cancel import OnStep, report
-from demos.core.checkpoint import find
+from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, pick_device, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed

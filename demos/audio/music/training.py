@@ -10,8 +10,8 @@ from torch import Tensor
 
 from demos.audio.music.data import STRIDES, Chorales, load_chorales, to_tokens
 from demos.audio.music.networks import ChoraleModel
-from demos.audio.runs import Run
 from demos.core.fit import fit
+from demos.core.stages import Run
 
 __all__ = ["score_pieces", "train_music"]
 

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from demos.audio.files import Sound, fade, normalise
-from demos.audio.runs import load_network
 from demos.audio.voice.data import MEL, SAMPLE_RATE
 from demos.audio.voice.networks import NO_DIGIT, DigitFlow, Vocoder
 from demos.core.cancel import OnStep, report
-from demos.core.checkpoint import find
+from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, autocast, pick_device, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed

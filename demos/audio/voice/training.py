@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from demos.audio.classifier import Classifier
 from demos.audio.files import normalise, wav_bytes
-from demos.audio.runs import Run
 from demos.audio.spectra import spectral_distance
 from demos.audio.voice.data import DIGITS, MEL, SAMPLE_RATE, VOICES, Digit, Digits, load_digits, load_speech
 from demos.audio.voice.discriminators import Discriminators
 from demos.audio.voice.networks import NO_DIGIT, DigitFlow, Vocoder
 from demos.core.fit import fit
+from demos.core.stages import Run
 from demos.families.gan import critic_loss, feature_distance, frozen, generator_loss
 from demos.families.score import interpolate, sample_times
 
