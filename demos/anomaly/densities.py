@@ -197,4 +197,5 @@ class Memory(Density):
         return torch.cat([torch.cdist(part, self.memory).topk(3, largest=False)[0].mean(1) for part in z.split(4096)])
 
 
-DENSITIES: dict[str, Callable[[int], Density]] = {"flow": FlowDensity, "gaussian": CellGaussian, "memory": Memory}
+DENSITIES: dict[str, Callable[[int], Density]] = {"gaussian": CellGaussian, "memory": Memory, "flow": FlowDensity}
+"""From the simplest on."""

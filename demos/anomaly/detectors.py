@@ -2,8 +2,9 @@
 
 The energy of the density and the logit of the localiser are brought to one scale (0 is the median of normal positions,
 1 their 99.5th percentile) and mixed to one map; a picture's score is the mean of the map's highest values. The weight
-of the localiser and how many values count are chosen on anomalies pasted into held-out pictures, never on real ones. A
-detector is one safetensors file: its tensors and, as metadata, its settings in JSON.
+of the localiser and how many values count are chosen on anomalies pasted into held-out pictures, of kinds that the
+localiser was not trained with, and never on real ones. A detector is one safetensors file: its tensors and, as
+metadata, its settings in JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from demos.anomaly.calibration import auroc, p_values, threshold
+from demos.anomaly.calibration import auroc, bootstrap, p_values, threshold
 from demos.anomaly.densities import DENSITIES
 from demos.anomaly.features import Scale, Seen, rows_of
 from demos.core.cancel import OnStep, report
@@ -35,7 +36,7 @@ MAX_ABOUT = 4096
 MAX_NAME = 80
 MAX_CALIBRATION = 5000
 MAX_FEATURES = 4096
-WEIGHTS = (0.5, 0.25, 0.75, 0.0, 1.0)
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COUNTS = (32, 8, 128)
 ROWS = 120_000
 SMOOTH = 1.5
@@ -238,16 +239,23 @@ def fit_detector(
 def _choose(
     normal: list[tuple[Tensor, Seen]], pasted: list[tuple[Tensor, Seen]], levels: Tensor
 ) -> tuple[float, int, float]:
-    """The weight and the count of the highest AUROC of pasted against held-out pictures, and it."""
-    best = (WEIGHTS[0], COUNTS[0], -1.0)
-    for weight in WEIGHTS if pasted else ():
+    """The localiser's weight, the count, and their AUROC of pasted against held-out pictures.
+
+    The smallest weight that is within one standard error of the best (Breiman et al. 1984), with its best count.
+    """
+    if not pasted:
+        return WEIGHTS[len(WEIGHTS) // 2], COUNTS[0], -1.0
+    found = []
+    for weight in WEIGHTS:
         maps = [[_heat(e, s, levels, weight) for e, s in group] for group in (normal, pasted)]
-        for count in COUNTS:
-            a, b = (np.array([_top(m, count) for m in group]) for group in maps)
-            value = auroc(a, b)
-            if value > best[2]:
-                best = (weight, count, value)
-    return best
+        scores = [[np.array([_top(m, count) for m in group]) for group in maps] for count in COUNTS]
+        values = [auroc(a, b) for a, b in scores]
+        at = int(np.argmax(values))
+        found.append((values[at], weight, COUNTS[at], scores[at]))
+    best, _, _, (a, b) = max(found, key=lambda f: f[0])
+    low, high = bootstrap(a, b, np.random.default_rng(0))
+    value, weight, count, _ = next(f for f in found if f[0] >= best - (high - low) / 3.92)
+    return weight, count, value
 
 
 def save_detector(detector: Detector, path: Path) -> Path:

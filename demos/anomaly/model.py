@@ -23,7 +23,7 @@ from demos.anomaly.densities import DENSITIES
 from demos.anomaly.detectors import Detector, Held, fit_detector, load_detector
 from demos.anomaly.features import Scale, Seen, collate, look, open_rgb, thin
 from demos.anomaly.networks import STRIDE, Inspector, TileField
-from demos.anomaly.paste import PASTES, paste
+from demos.anomaly.paste import UNSEEN, paste
 from demos.anomaly.results import Fitted, Inspection, Region, Row, regions_of
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_network
@@ -140,7 +140,7 @@ class AnomalyModel:
         name: str = "own",
         seed: int | None = 0,
         *,
-        density: str = "flow",
+        density: str = "gaussian",
         on_step: OnStep | None = None,
     ) -> Fitted:
         """Learn what is normal from 10 to 5,000 normal pictures.
@@ -174,7 +174,7 @@ class AnomalyModel:
         held_out, training = sorted(order[:HELD]), sorted(order[HELD:])
         total = len(sizes)
         held: list[Held] = []
-        kinds, before = list(PASTES), None
+        kinds, before = list(UNSEEN), None
         for i in held_out:
             pixels = scale.apply(open_rgb(images[i]))
             pasted: tuple[Seen, ...] = ()

@@ -4,7 +4,9 @@ Patches of another place or picture, resized and blended by solving Poisson's eq
 arXiv:2109.15222; Pérez et al. 2003), or cut in hard (CutPaste with its scars, Li et al. 2021, arXiv:2104.04015); and
 what surfaces suffer from: cracks, pits and stains, chipped edges, patches of a dull or foreign finish. Every kind is a
 function that returns a changed copy and the region that it changed; `paste` labels the region by how visible the change
-is against the grain of the picture, so that nobody learns to see what is not there.
+is against the grain of the picture, so that nobody learns to see what is not there. `UNSEEN` are kinds that nothing is
+trained with: shapes from smooth noise with a foreign texture (DRAEM, Zavrtanik et al. 2021, arXiv:2108.07610). Choices
+between detectors go by them, because what was trained with the others would look better by those than it is.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-__all__ = ["PASTES", "paste"]
+__all__ = ["PASTES", "UNSEEN", "paste"]
 
 Made = tuple[np.ndarray, np.ndarray]
 SEEN = 0.5
@@ -30,7 +32,7 @@ def paste(
         picture: `(H, W)` or `(H, W, 3)` uint8, at least 16 pixels a side.
         donor: another picture with as many channels, of any size from 16 pixels a side; patches come from it or from
             `picture` itself.
-        kind: a key of `PASTES`; None draws one for every anomaly.
+        kind: a key of `PASTES` or `UNSEEN`; None draws one of `PASTES` for every anomaly.
         strength: contrast of drawn anomalies, in (0, 1].
 
     Returns:
@@ -45,7 +47,7 @@ def paste(
         for _ in range(4):
             name = kind or str(rng.choice(list(PASTES)))
             source = other if rng.random() < 0.6 else before
-            changed, region = PASTES[name](rng, after, source, strength)
+            changed, region = KINDS[name](rng, after, source, strength)
             changed = changed.clip(0, 255)
             seen = _visible(after, changed, region, grain)
             if seen.max() > SEEN:
@@ -289,6 +291,21 @@ def finish(rng: np.random.Generator, x: np.ndarray, donor: np.ndarray, strength:
     return _mix(x, new * rng.uniform(1 - 0.25 * strength, 1 + 0.25 * strength), soft), (soft > 0.5).astype(np.float32)
 
 
+def foreign(rng: np.random.Generator, x: np.ndarray, donor: np.ndarray, strength: float) -> Made:
+    """Patches of a random shape, from level sets of smooth noise, with an artificial grain (after DRAEM, see above)."""
+    h, w = x.shape[:2]
+    coarse = rng.normal(size=rng.integers(3, 14, 2)).astype(np.float32)
+    level = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
+    share = _size(rng, 0.001, 0.06, 1)
+    region = (level > np.quantile(level, 1 - share)).astype(np.float32)
+    soft = cv2.GaussianBlur(region, (0, 0), rng.uniform(0.3, 1.5))
+    grain = cv2.GaussianBlur(rng.normal(size=(h, w)), (0, 0), _size(rng, 0.5, 6, 6), sigmaY=_size(rng, 0.5, 6, 6))
+    grain *= rng.uniform(1, 4) * _grain(x) / max(1e-6, float(np.abs(grain).mean()))
+    base = cv2.GaussianBlur(x, (0, 0), 4).reshape(x.shape)
+    new = base * (1 + strength * rng.choice((-1, 1)) * rng.uniform(0.2, 0.7)) + grain[..., None]
+    return _mix(x, new, soft), region
+
+
 PASTES: dict[str, Callable[[np.random.Generator, np.ndarray, np.ndarray, float], Made]] = {
     "natural": natural,
     "cut": cut,
@@ -298,3 +315,5 @@ PASTES: dict[str, Callable[[np.random.Generator, np.ndarray, np.ndarray, float],
     "stain": stain,
     "finish": finish,
 }
+UNSEEN: dict[str, Callable[[np.random.Generator, np.ndarray, np.ndarray, float], Made]] = {"foreign": foreign}
+KINDS = PASTES | UNSEEN

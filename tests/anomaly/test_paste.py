@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demos.anomaly.paste import PASTES, paste
+from demos.anomaly.paste import PASTES, UNSEEN, paste
 from tests.anomaly.conftest import surface
 
 
-@pytest.mark.parametrize("kind", PASTES)
+@pytest.mark.parametrize("kind", [*PASTES, *UNSEEN])
 @pytest.mark.parametrize("colour", [False, True])
 def test_every_kind_changes_what_it_marks_and_little_else(kind: str, colour: bool) -> None:
     for seed in range(6):

@@ -30,6 +30,7 @@ THUMBNAIL = 48
 MOST_THUMBNAILS = 300
 MOST_MAPS = 500
 RULES = ["False alarms allowed, %", "Part of this folder, %", "Score above"]
+CHOICE = [("Gaussians", "gaussian"), ("Normalizing flow", "flow"), ("Memory of patches", "memory")]
 HEADER = ["", "picture", "score", "p-value", "verdict", "label"]
 
 
@@ -97,14 +98,16 @@ def fit_note(fitted: "Fitted", names: Sequence[str], errors: dict[str, str]) -> 
 
 @guard
 def fit_own(
-    page: gr.Request, files: list[str] | None, name: str, seed: int | None, own: Own
+    page: gr.Request, files: list[str] | None, name: str, density: str, seed: int | None, own: Own
 ) -> Iterator[tuple[Any, ...]]:
     """Learn what is normal: bar, note, histogram, own, the two lists of detectors."""
     content, names, errors = read(entries(files or []))
     start = time.monotonic()
     try:
         with JOBS.running(page, "anomaly") as token:
-            for event in stream(lambda on_step: model().fit(content, name, seed, on_step=on_step), token):
+            for event in stream(
+                lambda on_step: model().fit(content, name, seed, density=density, on_step=on_step), token
+            ):
                 if isinstance(event, Step):
                     done = event.i / event.n
                     left = (time.monotonic() - start) * (1 - done) / max(done, 0.02)

@@ -40,8 +40,8 @@ def build() -> None:
             (FOLDER / "about.md").read_text(encoding="utf-8"),
             latex_delimiters=[{"left": "$", "right": "$", "display": False}],
         )
-        source = (FOLDER.parent / "families" / "flow.py").read_text(encoding="utf-8")
-        gr.Code(source, language="python", label="The density", lines=20)
+        source = (FOLDER / "densities.py").read_text(encoding="utf-8")
+        gr.Code(source, language="python", label="The densities", lines=20)
     _bind(own, inspect, fit, whole)
     gr.api(score_image, api_name="score_image", concurrency_id="anomaly", concurrency_limit=1)
     gr.api(fit_detector, api_name="fit_detector", concurrency_id="anomaly-long", concurrency_limit=1)
@@ -120,6 +120,10 @@ def _fit() -> dict[str, Any]:
         with gr.Column(min_width=320):
             files = gr.File(label="Normal pictures, or zips", file_count="multiple", file_types=FILES, height=180)
             name = gr.Textbox("my normal", label="Name", info="Of the detector.", max_length=60)
+            density = gr.Radio(
+                many.CHOICE, value="gaussian", label="Density", info="The first is fast and was best on the tiles.",
+                elem_id="anomaly-density",
+            )  # fmt: skip
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="The same seed gives the same detector.")
             with gr.Row():
                 go = gr.Button("Learn", variant="primary", elem_id="anomaly-fit", min_width=90)
@@ -131,8 +135,8 @@ def _fit() -> dict[str, Any]:
         with gr.Column(min_width=320):
             note = gr.Markdown("", elem_id="anomaly-fit-note")
             plot = gr.HTML(elem_id="anomaly-fit-plot")
-    return {"files": files, "name": name, "seed": seed, "go": go, "halt": halt, "progress": progress, "load": load,
-            "save": save, "note": note, "plot": plot}  # fmt: skip
+    return {"files": files, "name": name, "density": density, "seed": seed, "go": go, "halt": halt,
+            "progress": progress, "load": load, "save": save, "note": note, "plot": plot}  # fmt: skip
 
 
 def _folder() -> dict[str, Any]:
@@ -196,7 +200,7 @@ def _bind(own: gr.State, inspect: dict[str, Any], fit: dict[str, Any], whole: di
         section["halt"].click(stop, queue=False, **quiet)
     lists = [inspect["detector"], whole["detector"]]
     fit["go"].click(
-        many.fit_own, [fit["files"], fit["name"], fit["seed"], own],
+        many.fit_own, [fit["files"], fit["name"], fit["density"], fit["seed"], own],
         [fit["progress"], fit["note"], fit["plot"], own, *lists], **long,
     )  # fmt: skip
     fit["load"].upload(many.load_own, [fit["load"], own], [fit["note"], own, *lists], **quiet)
