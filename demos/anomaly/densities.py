@@ -130,7 +130,7 @@ class CellGaussian(Density):
     factors: Tensor
     log_dets: Tensor
 
-    def __init__(self, features: int, grid: int = 8, prior: float = 256.0) -> None:
+    def __init__(self, features: int, grid: int = 16, prior: float = 64.0) -> None:
         super().__init__(features)
         self.grid, self.prior, d = grid, prior, KEPT + 1
         self.register_buffer("means", torch.zeros(grid**2, d))
