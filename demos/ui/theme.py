@@ -157,6 +157,7 @@ CSS = """
 .at-plot .at-chance { stroke: var(--neutral-400); stroke-dasharray: 4 4; }
 .at-plot .at-point { fill: var(--primary-500); }
 .at-offstage { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.at-flush .html-container { padding: 0; }
 .at-empty { display: grid; place-items: center; min-height: 160px; color: var(--body-text-color-subdued); }
 
 .at-history .grid-container { gap: var(--spacing-sm); }

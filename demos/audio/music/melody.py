@@ -16,7 +16,8 @@ __all__ = ["hummed", "in_range", "voices_of"]
 
 SURE = 0.6
 SHORTEST_SECONDS = 0.09
-MEDIAN = 9
+MEDIAN, VIBRATO = 9, 35
+LEFT = 0.7
 
 
 def voices_of(tracks: Mapping[str, Sequence[GridNote]], steps: int) -> dict[int, list[GridNote]]:
@@ -86,7 +87,7 @@ def hummed(curves: Curves, beats_a_minute: float, steps: int) -> list[GridNote]:
     height = 69 + 12 * np.log2(np.maximum(curves.f0_hz, 1) / 440)
     padded = np.pad(height, MEDIAN // 2, mode="edge")
     height = np.median(np.lib.stride_tricks.sliding_window_view(padded, MEDIAN), axis=-1)
-    found = _stretches(np.rint(height - _mistuning(height[sure])).astype(int), sure)
+    found = _stretches(_steps(height - _mistuning(height, sure), sure), sure)
     if not found:
         raise ValueError("No tune was found in this recording: hum one note after another, close to the microphone.")
     sixteenth, begin = 15 / beats_a_minute * SAMPLE_RATE / HOP, found[0][0]
@@ -100,11 +101,22 @@ def hummed(curves: Curves, beats_a_minute: float, steps: int) -> list[GridNote]:
     return notes
 
 
-def _mistuning(semitones: np.ndarray) -> float:
-    """How far `(M,)` pitches lie from whole semitones, -0.5 to 0.5: the angle of their mean on the circle."""
-    if not len(semitones):
+def _mistuning(height: np.ndarray, sure: np.ndarray) -> float:
+    """How far pitches `(M,)`, without their vibrato, lie from whole semitones: the angle of their mean on a circle."""
+    if not sure.any():
         return 0.0
-    return float(np.angle(np.exp(2j * np.pi * semitones).mean()) / (2 * np.pi))
+    box = np.ones(VIBRATO)
+    steady = np.convolve(height * sure, box, "same") / np.maximum(np.convolve(sure, box, "same"), 1)
+    return float(np.angle(np.exp(2j * np.pi * steady[sure]).mean()) / (2 * np.pi))
+
+
+def _steps(height: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Whole semitones `(M,)`: each is kept until the pitch has clearly left it."""
+    now, steps = -1, np.empty(len(height), int)
+    for i, (value, is_sure) in enumerate(zip(height.tolist(), sure.tolist(), strict=True)):
+        now = -1 if not is_sure else now if now >= 0 and abs(value - now) < LEFT else round(value)
+        steps[i] = now
+    return steps
 
 
 def _stretches(pitch: np.ndarray, sure: np.ndarray) -> list[tuple[int, int, int]]:
