@@ -10,11 +10,13 @@ from typing import Any
 import gradio as gr
 
 from demos import __version__
+from demos.anomaly import tab as anomaly_tab
+from demos.audio import tab as audio_tab
 from demos.sketch import tab as sketch_tab
 from demos.ui import access, events, theme
 
-TABS = (sketch_tab,)
-HEADER = "# Atelier\nDraw in the empty box: a picture follows your lines."
+TABS = (sketch_tab, audio_tab, anomaly_tab)
+HEADER = "# Atelier\nDraw, play or inspect: generative models answer as you go. Begin in the empty box below."
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

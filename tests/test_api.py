@@ -30,6 +30,10 @@ from demos.sketch.data import STYLES
 RING = json.dumps(
     {"strokes": [{"points": [[256 + 150 * math.cos(a / 5), 256 + 150 * math.sin(a / 5)] for a in range(32)]}]}
 )
+FUNCTIONS = {
+    "sketch_to_image", "sketch_styles", "play_note", "transfer_timbre", "instruments", "harmonise", "speak_digits",
+    "voices", "score_image", "fit_detector", "score_folder",
+}  # fmt: skip
 Write = Callable[[str, bytes], Path]
 
 
@@ -80,10 +84,10 @@ def refused(client: Client, sketch: Any, sentence: str, **settings: Any) -> None
     assert len(draw(client, steps=1)) == 1
 
 
-def test_both_functions_are_there_and_described(client: Client, url: str) -> None:
+def test_all_functions_are_there_and_described(client: Client, url: str) -> None:
     described: Any = client.view_api(return_format="dict", print_info=False)
     endpoints = described["named_endpoints"]
-    assert set(endpoints) == {"/sketch_to_image", "/sketch_styles"}
+    assert set(endpoints) == {f"/{name}" for name in FUNCTIONS}
     names = [p["parameter_name"] for p in endpoints["/sketch_to_image"]["parameters"]]
     assert names == ["sketch", "prompt", "style", "count", "steps", "guidance", "faithfulness", "seed"]
     defaults = [p["parameter_default"] for p in endpoints["/sketch_to_image"]["parameters"][1:]]
@@ -282,7 +286,7 @@ class TestAgents:
     def test_tools_are_listed_with_their_descriptions(self, url: str) -> None:
         listed, _ = self.ask(url)
         tools = {tool.name: tool for tool in listed.tools}
-        assert set(tools) == {"sketch_to_image", "sketch_styles"}
+        assert set(tools) == FUNCTIONS and all(tool.description for tool in listed.tools)
         drawing = tools["sketch_to_image"]
         assert drawing.description and "pictograms" in drawing.description
         assert set(drawing.inputSchema["properties"]) >= {"sketch", "prompt", "style", "count", "steps", "seed"}

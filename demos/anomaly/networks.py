@@ -199,12 +199,15 @@ class TileField(ModelMixin, ConfigMixin):
         y = score.softmax(-1).to(v.dtype) @ v
         return x + self.out(y.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, (h, w))
 
-    def clean(self, x: Tensor, t: Tensor, mask: Tensor) -> Tensor:
-        """Estimate E[x_0 | x_t] `(B, 1, H, W)` of noisy pictures at the times `t` `(B,)`; zero in the padding."""
+    def clean(self, x: Tensor, t: Tensor, mask: Tensor, code: Tensor | None = None) -> Tensor:
+        """Estimate E[x_0 | x_t] `(B, 1, H, W)` of noisy pictures at the times `t` `(B,)`; zero in the padding.
+
+        `code` `(B, CODE, H / 4, W / 4)` says where a window lies in its picture; None for whole pictures.
+        """
         angle = t.float()[:, None] * torch.exp(torch.linspace(0, 5, 32, device=t.device)) * math.pi
         emb = self.time(torch.cat([angle.cos(), angle.sin()], 1))
         small = F.max_pool2d(mask, 4)
-        h0 = self.stem(torch.cat([F.pixel_unshuffle(x * mask, 4), position_code(small)], 1))
+        h0 = self.stem(torch.cat([F.pixel_unshuffle(x * mask, 4), position_code(small) if code is None else code], 1))
         h1 = self.first(h0, emb) * small
         h2 = self.down1(h1)
         for block in self.in2:
@@ -218,6 +221,6 @@ class TileField(ModelMixin, ConfigMixin):
         h = self.last(torch.cat([h, h1], 1), emb)
         return F.pixel_shuffle(self.head(h), 4).float() * mask
 
-    def forward(self, x: Tensor, t: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, mask: Tensor, code: Tensor | None = None) -> Tensor:
         """Velocity (x_t - x_0) / t at `x` `(B, 1, H, W)`; times below 0.05 count as 0.05 in the division."""
-        return (x - self.clean(x, t, mask)) / t.clamp_min(0.05).view(-1, 1, 1, 1)
+        return (x - self.clean(x, t, mask, code)) / t.clamp_min(0.05).view(-1, 1, 1, 1)

@@ -3,9 +3,11 @@
     python -m demos.anomaly.train encoder --data DIR
     python -m demos.anomaly.train normal --data DIR
     python -m demos.anomaly.train detector --data DIR
+    python -m demos.anomaly.train examples --data DIR
 
 `encoder` learns features and the localiser from pasted anomalies, `normal` is a generative model of normal tiles, and
 `detector` fits the shipped detector to the features; a detector belongs to its encoder, so train it again after it.
+`examples` draws the tab's examples with what the others have made.
 A fifth of the normal tiles is held out of all three; it calibrates the detector. A stage keeps its state, its log and a
 contact sheet in `--runs`, goes on from there when it is called again, and writes its weights to `--out` when it ends.
 """
@@ -13,6 +15,7 @@ contact sheet in `--runs`, goes on from there when it is called again, and write
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,8 +29,8 @@ from demos.anomaly.data import SCALE, Tile, batches, load_surfaces, load_tiles, 
 from demos.anomaly.densities import DENSITIES
 from demos.anomaly.detectors import Detector, Held, fit_detector, save_detector
 from demos.anomaly.features import Scale, Seen, collate, look
-from demos.anomaly.model import SHIFT, fingerprint
-from demos.anomaly.networks import Inspector, TileField
+from demos.anomaly.model import SHIFT, AnomalyModel, fingerprint
+from demos.anomaly.networks import Inspector, TileField, position_code
 from demos.anomaly.paste import PASTES, UNSEEN, paste
 from demos.anomaly.pretext import Batch, Pretext, image_logit, window_batches
 from demos.core.fit import fit
@@ -36,10 +39,13 @@ from demos.families.score import euler, interpolate, sample_times, schedule
 
 __all__ = ["PRESETS", "fit_tiles", "main", "pasted_pairs"]
 
+WINDOW, WHOLE = 128, 0.25
 SLACK = 0.03
+EXAMPLES = ("crack", "clean", "pit", "stain", "chip", "clean")
+QUICK = {"detector": 1, "examples": 1}
 PRESETS = {
-    "cpu": Preset({"encoder": 24, "normal": 12, "detector": 1}, {"encoder": 40, "normal": 20, "detector": 1}),
-    "gpu": Preset({"encoder": 96, "normal": 64, "detector": 1}, {"encoder": 12, "normal": 8, "detector": 1}),
+    "cpu": Preset({"encoder": 24, "normal": 12} | QUICK, {"encoder": 75, "normal": 45} | QUICK),
+    "gpu": Preset({"encoder": 96, "normal": 64} | QUICK, {"encoder": 12, "normal": 8} | QUICK),
 }
 
 
@@ -112,19 +118,35 @@ def _strip(parts: list[np.ndarray], height: int = 128, width: int = 320) -> np.n
 
 
 def train_normal(run: Run) -> None:
-    """Flow matching on whole tiles, by the velocity that follows from the predicted picture."""
+    """Flow matching, by the velocity that follows from the predicted picture; on windows and now and then on tiles."""
     train, _ = split_tiles(run)
     model: Any = run.ready(TileField())
     rng = np.random.default_rng(run.seed)
     stream = batches([t.pixels.shape[:2] for t in train], run.batch, rng)
 
+    def window(tile: Tile) -> tuple[Tensor, ...]:
+        """A mirrored tile cut to `WINDOW` pixels a side, its mask, and where it lies."""
+        x, mask = collate([tile.pixels[:, :: rng.choice((-1, 1))]])
+        code = position_code(nn.functional.max_pool2d(mask, 4))
+        y, x0 = (4 * int(rng.integers(max(0, size - WINDOW) // 4 + 1)) for size in tile.pixels.shape)
+        parts = [part[..., y : y + WINDOW, x0 : x0 + WINDOW] for part in (x[:, :1], mask)]
+        parts.append(code[..., y // 4 : (y + WINDOW) // 4, x0 // 4 : (x0 + WINDOW) // 4])
+        return tuple(nn.functional.pad(p, (0, WINDOW // s - p.shape[3], 0, WINDOW // s - p.shape[2]))
+                     for p, s in zip(parts, (1, 1, 4), strict=True))  # fmt: skip
+
     def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
-        tiles = [train[i].pixels[:, :: rng.choice((-1, 1))] for i in next(stream)]
-        x, mask = (t.to(run.device) for t in collate(tiles))
-        x = x[:, :1]
+        code = None
+        if rng.random() < WHOLE:
+            x, mask = collate([train[i].pixels[:, :: rng.choice((-1, 1))] for i in next(stream)])
+            x = x[:, :1]
+        else:
+            windows = [window(train[i]) for i in rng.integers(len(train), size=2 * run.batch)]
+            x, mask, code = (torch.cat(parts) for parts in zip(*windows, strict=True))
+            code = code.to(run.device)
+        x, mask = x.to(run.device), mask.to(run.device)
         noise = torch.randn(x.shape, generator=generator).to(run.device)
         t = sample_times(len(x), generator, mean=0.4).to(run.device)
-        v = model(interpolate(x, noise, t), t, mask).float()
+        v = model(interpolate(x, noise, t), t, mask, code).float()
         error = (v - (noise - x)).square() * mask
         return {"loss": error.sum() / mask.sum()}
 
@@ -171,7 +193,27 @@ def fit_shipped(run: Run) -> None:
     save_detector(best, run.out / "detectors" / "magnetic_tile.safetensors")
 
 
-STAGES: dict[str, Callable[[Run], None]] = {"encoder": train_encoder, "normal": train_normal, "detector": fit_shipped}
+def draw_examples(run: Run) -> None:
+    """The tab's examples: tiles that the generative model draws, all but two with an anomaly pasted."""
+    folder, model = Path(__file__).parent / "examples", AnomalyModel.load(run.out, run.device)
+    tiles = model.sample_normal(run.seed, count=len(EXAMPLES) + 1, steps=40)
+    donor = np.asarray(tiles.pop().convert("L"))
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    for i, (kind, tile) in enumerate(zip(EXAMPLES, tiles, strict=True)):
+        pixels = np.asarray(tile.convert("L"))
+        if kind in PASTES:
+            pixels, _ = paste(np.random.default_rng([run.seed, i]), pixels, donor, kind)
+        Image.fromarray(pixels).save(folder / f"{i + 1}-{kind}.png", optimize=True)
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    "encoder": train_encoder,
+    "normal": train_normal,
+    "detector": fit_shipped,
+    "examples": draw_examples,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
