@@ -48,7 +48,8 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def upload(name: str, data: bytes) -> dict[str, Any]:
-    return {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    kind = "image/png" if name.endswith(".png") else "application/zip"
+    return {"name": name, "mimeType": kind, "buffer": data}
 
 
 @pytest.fixture(scope="module")
