@@ -15,9 +15,6 @@ from demos.audio import tab as audio_tab
 from demos.sketch import tab as sketch_tab
 from demos.ui import access, events, theme
 
-TABS = (sketch_tab, audio_tab, anomaly_tab)
-HEADER = "# Atelier\nDraw, play or inspect: generative models answer as you go. Begin in the empty box below."
-
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; what is not given follows the environment variable named in its help."""
@@ -35,10 +32,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def build(tabs: Sequence[ModuleType] = TABS) -> gr.Blocks:
+def build(tabs: Sequence[ModuleType] = (sketch_tab, audio_tab, anomaly_tab)) -> gr.Blocks:
     """The page. A tab reaches the browser when it is first opened; its endpoints are there from the start."""
     with gr.Blocks(title="Atelier", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Markdown(HEADER, elem_classes="at-header")
+        gr.Markdown("# Atelier\nDraw, play, inspect: generative models answer as you go.", elem_classes="at-header")
         with gr.Tabs():
             for tab in tabs:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), render_children=False):

@@ -57,7 +57,7 @@ def measure_all(model: AnomalyModel, pictures: Sequence[bytes], count: int, runs
         yield name, f"{fitted.seconds:.1f} s", "", "1"
         name = f"{density}: score and map of one picture"
         yield name, *figures(measure(lambda made=fitted: model.inspect(pictures[0], made.detector), runs))
-        if density == "flow":
+        if density == "gaussian":
             yield folder(model, fitted.detector, pictures, count)
 
 

@@ -95,7 +95,7 @@ def test_the_theme_fetches_nothing() -> None:
 def test_every_tab_of_the_app_builds() -> None:
     config = app.build().get_config_file()
     titles = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
-    assert [tab.TITLE for tab in app.TABS] == [title for title in titles if title in {tab.TITLE for tab in app.TABS}]
+    assert [title for title in titles if title in {"Sketch", "Audio", "Anomaly"}] == ["Sketch", "Audio", "Anomaly"]
 
 
 def test_the_running_page_answers(tiny_server: Server) -> None:

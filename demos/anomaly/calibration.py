@@ -14,7 +14,6 @@ import math
 
 import cv2
 import numpy as np
-from scipy.stats import rankdata
 
 __all__ = ["aupro", "auroc", "bootstrap", "p_values", "threshold"]
 
@@ -47,6 +46,8 @@ def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
     n, m = len(normal), len(anomalous)
     if not n or not m:
         return math.nan
+    from scipy.stats import rankdata  # here, because the page must open without it
+
     ranks = rankdata(np.concatenate([normal, anomalous]))
     return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
 

@@ -31,7 +31,7 @@ def tiles(shipped: AnomalyModel) -> list[np.ndarray]:
 GROWING = [((0, 3, 6, 12), (0.7,) * 4), ((8,) * 4, (0.0, 0.25, 0.5, 0.9))]
 
 
-@pytest.mark.parametrize(("radii", "depths"), GROWING)
+@pytest.mark.parametrize(("radii", "depths"), [((0, 4, 10, 20), (0.3,) * 4), GROWING[1]])
 def test_scores_of_tiles_grow_with_the_size_and_the_contrast_of_a_defect(
     shipped: AnomalyModel, tiles: list[np.ndarray], radii: tuple[int, ...], depths: tuple[float, ...]
 ) -> None:

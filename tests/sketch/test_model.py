@@ -280,7 +280,7 @@ def test_settings_out_of_range_are_refused_with_the_range(model: SketchModel, na
     low, high = LIMITS[name]
     count = value if name == "count" else 1
     settings = Settings() if name == "count" else Settings(**{name: value})
-    with pytest.raises(ValueError, match=rf"“{name}” must be .* from {low} to {high}\."):
+    with pytest.raises(ValueError, match=rf"“{name}” must be .* from {low:g} to {high:g}\."):
         model.draw(ring(), settings, count=count)
 
 
