@@ -12,14 +12,18 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import live, sampling, startup, timing, training
+from benchmarks import inspection, live, sampling, startup, timing, training
 from benchmarks.chromium import chromium
+from demos.anomaly.densities import DENSITIES, FlowDensity
+from demos.anomaly.model import AnomalyModel
 from demos.sketch.data import Pictograms
 from demos.sketch.model import SketchModel
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.unet import SketchUNet
 from demos.ui.files import served
+from tests.anomaly.conftest import tiny_inspector
 
 
 def tiny_checkpoint(folder: Path) -> Path:
@@ -45,7 +49,7 @@ def pictures() -> Pictograms:
     return Pictograms(pixels, np.arange(10) % 6, np.arange(10), names, words, held)
 
 
-@pytest.mark.parametrize("script", [live, startup, sampling, training])
+@pytest.mark.parametrize("script", [live, startup, sampling, training, inspection])
 def test_options_are_explained(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +86,14 @@ def test_sampling(tmp_path: Path) -> None:
 def test_training(stage: str, pictures: Pictograms) -> None:
     seconds = training.time_stage(stage, training.part_of(pictures, 2), batch=2, steps=2, warmup=1)
     assert len(seconds) == 2 and min(seconds) > 0
+
+
+def test_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DENSITIES, "flow", lambda features: FlowDensity(features, updates=5))
+    model = AnomalyModel(tiny_inspector(), None, {}, torch.device("cpu"))
+    rows = list(inspection.measure_all(model, inspection.files(12, side=64), count=20, runs=1))
+    assert len(rows) == 2 * len(DENSITIES) + 1 and all(len(row) == 4 for row in rows)
+    assert [row[0] for row in rows if "a folder of 20" in row[0]]
 
 
 def test_memory_is_watched() -> None:
