@@ -69,7 +69,7 @@ def pasted_pairs(
 def train_encoder(run: Run) -> None:
     """Features and localiser; the log has the AUROC of anomalies pasted into held-out tiles."""
     train, held = split_tiles(run)
-    model: Any = run.ready(Pretext(Inspector()))
+    model: Any = run.ready(Pretext(run.started(Inspector())))
     rng = np.random.default_rng(run.seed)
     stream = window_batches(train, load_surfaces(run.data), run.batch, rng)
 
@@ -120,7 +120,7 @@ def _strip(parts: list[np.ndarray], height: int = 128, width: int = 320) -> np.n
 def train_normal(run: Run) -> None:
     """Flow matching, by the velocity that follows from the predicted picture; on windows and now and then on tiles."""
     train, _ = split_tiles(run)
-    model: Any = run.ready(TileField())
+    model: Any = run.started(TileField())
     rng = np.random.default_rng(run.seed)
     stream = batches([t.pixels.shape[:2] for t in train], run.batch, rng)
 

@@ -69,7 +69,7 @@ def train_instruments(run: Run) -> None:
     if (run.cache / EXTRA).exists():
         known += [n for n in load_notes(run.cache / EXTRA, run.cache) if not n.held_out]
     notes = Notes(known, run.device)
-    model = run.ready(InstrumentModel())
+    model = run.started(InstrumentModel())
     probe = notes.held[::6]
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:

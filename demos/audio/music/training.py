@@ -62,7 +62,7 @@ def train_music(run: Run) -> None:
     """Maximum likelihood; the weights with the best validation score are those that are written."""
     pieces = load_chorales(run.data / "Jsb16thSeparated.json")
     chorales = Chorales(pieces["train"], WINDOW)
-    model = run.ready(ChoraleModel())
+    model = run.started(ChoraleModel())
     best: dict[str, Any] = {"nll": np.inf, "state": None}
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:

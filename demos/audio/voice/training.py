@@ -104,7 +104,7 @@ def flow_loss(model: DigitFlow, batch: dict[str, Tensor], rng: torch.Generator) 
 def train_flow(run: Run) -> None:
     """Flow matching on the digits' log-mel frames."""
     digits = Digits(load_digits(run.data / "spoken_digits.zip"), run.device)
-    model = run.ready(DigitFlow())
+    model = run.started(DigitFlow())
     model.mean.copy_(digits.statistics()[0])
     model.std.copy_(digits.statistics()[1])
     model.length_mean.copy_(digits.lengths()[0])
