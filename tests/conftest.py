@@ -1,13 +1,16 @@
 """What all tests share: pictures as files, the app with a tiny tab, and a running server of it."""
 
+import contextlib
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
 from PIL import Image
 
+import app
 from demos.ui.events import guard
 from demos.ui.files import served, uploaded
 
@@ -99,3 +102,12 @@ def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
         return path
 
     return write
+
+
+@contextlib.contextmanager
+def serving(*tabs: Any) -> Iterator[str]:
+    """The address of the app with these tabs, or with all of them, served as `python app.py` does."""
+    page = app.build(tabs) if tabs else app.build()
+    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
+    yield url
+    page.close()

@@ -24,8 +24,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ListToolsResult, TextContent
 from PIL import Image, ImageDraw
 
-import app
 from demos.sketch.data import STYLES
+from tests.conftest import serving
 
 RING = json.dumps(
     {"strokes": [{"points": [[256 + 150 * math.cos(a / 5), 256 + 150 * math.sin(a / 5)] for a in range(32)]}]}
@@ -40,10 +40,8 @@ Write = Callable[[str, bytes], Path]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The address of the whole app, served as `python app.py` does."""
-    page = app.build()
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield url
-    page.close()
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-import app
 from demos.anomaly import tab
 from demos.anomaly.densities import DENSITIES, FlowDensity
 from demos.anomaly.model import AnomalyModel
 from demos.anomaly.tab import endpoints, handlers, many
 from tests.anomaly.conftest import spoiled, surface
+from tests.conftest import serving
 
 Write = Callable[[str, bytes], Path]
 
@@ -52,10 +52,8 @@ def tiny(model: AnomalyModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    page = app.build((tab,))
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield url
-    page.close()
+    with serving(tab) as url:
+        yield url
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import app
 from demos.anomaly import tab
 from demos.anomaly.densities import DENSITIES, FlowDensity
 from demos.core.checkpoint import ROOT
+from tests.conftest import serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -56,10 +56,8 @@ def upload(name: str, data: bytes) -> dict[str, Any]:
 def address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DENSITIES, "flow", lambda features: FlowDensity(features, updates=30))
-        page = app.build((tab,))
-        _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-        yield url
-        page.close()
+        with serving(tab) as url:
+            yield url
 
 
 @pytest.fixture

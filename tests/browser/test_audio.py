@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import app
 from demos.audio import tab
 from demos.audio.pitch import track
 from demos.core.checkpoint import ROOT
 from tests.browser.conftest import ARGUMENTS
+from tests.conftest import serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -41,10 +41,8 @@ def tone(f0_hz: float, seconds: float, rate: int = RATE) -> bytes:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    page = app.build((tab,))
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield url
-    page.close()
+    with serving(tab) as url:
+        yield url
 
 
 @pytest.fixture

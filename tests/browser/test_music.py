@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import app
 from demos.audio.files import wav_bytes
 from demos.audio.music.midi import GridNote, midi_bytes, read_midi
 from demos.audio.tab import music
 from demos.core.checkpoint import ROOT
+from tests.conftest import serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -33,10 +33,8 @@ LANE_TOP = 46 * 11
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    page = app.build((types.SimpleNamespace(TITLE="Music", build=music.build),))  # pyright: ignore[reportArgumentType]
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield url
-    page.close()
+    with serving(types.SimpleNamespace(TITLE="Music", build=music.build)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-import app
 from demos.audio.tab import voice
 from demos.core.checkpoint import ROOT
+from tests.conftest import serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,10 +27,8 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    page = app.build((types.SimpleNamespace(TITLE="Voice", build=voice.build),))  # pyright: ignore[reportArgumentType]
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield url
-    page.close()
+    with serving(types.SimpleNamespace(TITLE="Voice", build=voice.build)) as url:
+        yield url
 
 
 @pytest.fixture
