@@ -58,11 +58,11 @@ class Run:
         """The network on the device, in the layout that convolutions like."""
         return network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def started(self, network: ModelMixin) -> Any:
-        """The network to train, with the weights of `init` if there are any."""
+    def started(self, network: ModelMixin, part: str = "") -> Any:
+        """The network to train, with the weights of `init` (or of its folder `part`) if there are any."""
         module: Any = network
         if self.init:
-            module.load_state_dict(load_network(type(module), self.init).state_dict())
+            module.load_state_dict(load_network(type(module), self.init / part).state_dict())
         return self.ready(module)
 
     def finished(self, part: str, kind: type[Network]) -> Network:

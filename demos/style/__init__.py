@@ -1,0 +1,1 @@
+"""Style: repaint a picture in another's style."""

@@ -1,0 +1,157 @@
+"""The exact engine: rebuild a picture from patches of the style, from coarse to fine. No network and no training.
+
+Every patch x_p of the picture is drawn to the patch of the style nearest to it, and overlapping patches agree on their
+pixels by weighted means; between two rounds the content is blended in. This lowers
+
+    E(x) = sum_p |x_p - nearest(x_p)|^r + w |x - content|^2,    r = 0.8,
+
+by iteratively reweighted least squares (texture optimisation, Kwatra et al. 2005; for style transfer Elad and Milanfar
+2017, arXiv:1609.03057). Nearest is meant by the bidirectional similarity of GPNN (Granot et al. 2022,
+arXiv:2103.15545): a patch of the style that is served already becomes less attractive, so that the patches are
+distributed as the style's. A small picture settles the large shapes, a large one the strokes. Means blur a little; the
+last steps therefore draw the sorted projections of all patches to those of the style, along random directions (GPDM,
+Elnekave and Weiss 2022, arXiv:2203.00256).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from demos.style.colour import transfer
+from demos.style.patches import barycentre, directions, project, pyramid, sliced_distance
+
+__all__ = ["Round", "plan", "rebuild", "resize"]
+
+SIDES = (11, 7)
+ROUNDS = 3
+KEYS, QUERIES, SAMPLES = 8192, 4096, 8192
+ALPHA, POWER = 0.05, 0.8
+VARIANCE = 0.95
+POLISH, STEP = 24, 0.015
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass over the picture at `height` × `width` with patches of `side` pixels."""
+
+    height: int
+    width: int
+    side: int
+
+
+def plan(height: int, width: int, smallest: int = 64) -> list[Round]:
+    """Rounds for a picture of `height` × `width`, halved as long as the short side keeps `smallest` pixels."""
+    halvings = max(0, round(math.log2(min(height, width) / smallest)))
+    rounds = []
+    for i in range(halvings, -1, -1):
+        tall, wide = (max(max(SIDES) + 5, round(side / 2**i)) for side in (height, width))
+        rounds += [Round(tall, wide, side) for side in SIDES for _ in range(ROUNDS)]
+    return rounds
+
+
+def rebuild(
+    content: Tensor,
+    style: Tensor,
+    seed: int = 0,
+    *,
+    keep: float = 0.3,
+    start: tuple[int, Tensor] | None = None,
+    on_step: Callable[[int, int, Tensor], None] | None = None,
+) -> Tensor:
+    """`content` `(1, 3, H, W)` in [-1, 1] rebuilt from patches of `style` `(1, 3, h, w)`.
+
+    Args:
+        seed: chooses the patches that are looked at where there are many.
+        keep: w, how much of the content is blended in after every round but the last.
+        start: the number of steps done and the picture after them, to go on from there.
+        on_step: called after each step (a round, or one of the last steps) with its number from 1, the number of steps
+            and the picture; may raise to stop.
+    """
+    height, width = content.shape[2:]
+    rounds = plan(height, width)
+    base, total = transfer(content, style), len(rounds) + POLISH
+    done, x = start or (0, resize(base, (rounds[0].height, rounds[0].width)))
+    for i in range(done, total):
+        if i < len(rounds):
+            size = (rounds[i].height, rounds[i].width)
+            scale = size[0] / height
+            goal = resize(style, [max(rounds[i].side + 5, round(side * scale)) for side in style.shape[2:]])
+            blend = resize(base, size)
+            x = _round(resize(x, size), goal, rounds[i].side, seed + i)
+            if i + 1 < len(rounds):
+                x = transfer((x + keep * blend) / (1 + keep), goal)
+        else:
+            x = _polish(x, style, STEP * (1 - (i - len(rounds)) / POLISH), seed + i)
+        if on_step is not None:
+            on_step(i + 1, total, x)
+    return x.clamp(-1, 1)
+
+
+def _polish(x: Tensor, style: Tensor, step: float, seed: int) -> Tensor:
+    """A step of that root mean square down the gradient of the sliced distance."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        loss = x.new_zeros(())
+        for made, goal in zip(pyramid(x, 3), pyramid(style, 3), strict=False):
+            filters = directions(64, SIDES[-1], generator).to(x.device)
+            values = project(made, filters, SAMPLES, generator)
+            wanted = barycentre([project(goal, filters, SAMPLES, generator)], x.new_ones(1, 1), values.shape[-1])
+            loss = loss + sliced_distance(values, wanted).mean()
+        (slope,) = torch.autograd.grad(loss, x)
+    return (x - step * slope / slope.square().mean().sqrt()).detach().clamp(-1, 1)
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """`(B, C, H, W)` at another size, bicubic, in [-1, 1]."""
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    return F.interpolate(x, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def _round(x: Tensor, style: Tensor, side: int, seed: int) -> Tensor:
+    """Every patch replaced by its nearest in the style, overlaps averaged."""
+    generator = torch.Generator().manual_seed(seed)
+    keys = F.unfold(style, side)[0].T
+    if len(keys) > KEYS:
+        keys = keys[torch.randperm(len(keys), generator=generator)[:KEYS].to(keys.device)]
+    stride, border = max(1, side // 3), side
+    height, width = x.shape[2:]
+    mode = "reflect" if min(height, width) > border + stride else "replicate"
+    padded = F.pad(x, (border, border + stride, border, border + stride), mode=mode)
+    patches = F.unfold(padded, side, stride=stride)[0].T
+    found = keys[_nearest(patches, keys, generator)]
+    weight = ((patches - found).square().sum(1, keepdim=True) + 1e-2) ** ((POWER - 2) / 2)
+    both = torch.cat([found * weight, weight.expand(-1, side * side)], 1)
+    planes = F.fold(both.T[None], padded.shape[2:], side, stride=stride)
+    mean = planes[:, :3] / planes[:, 3:].clamp_min(1e-6)
+    return mean[:, :, border : border + height, border : border + width]
+
+
+def _nearest(query: Tensor, keys: Tensor, generator: torch.Generator) -> Tensor:
+    """Index `(N,)` of the key nearest to each `query` `(N, D)`, in the space of the keys' largest principal components.
+
+    With the factor 1 / (alpha + distance to the nearest query) of each key folded in, a matrix product gives all scaled
+    distances at once.
+    """
+    mean = keys.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(keys.T))
+    kept = int((values.flip(0).cumsum(0) < VARIANCE * values.sum()).sum()) + 1
+    basis = vectors[:, -kept:]
+    query, keys = (query - mean) @ basis, (keys - mean) @ basis
+    size, own = keys.square().sum(1), query.square().sum(1)
+    some = torch.randperm(len(query), generator=generator)[:QUERIES].to(query.device)
+    closest = torch.full_like(size, math.inf)
+    for part in some.split(1024):
+        distance = torch.addmm(own[part, None], query[part], keys.T, alpha=-2)
+        closest = torch.minimum(closest, distance.amin(0) + size)
+    factor = 1 / (closest.clamp_min(0) + ALPHA * values[-kept:].sum() + 1e-6)
+    folded = torch.cat([-2 * keys * factor[:, None], factor[:, None]], 1).T
+    query = torch.cat([query, own[:, None]], 1)
+    return torch.cat([torch.addmm(size * factor, part, folded).argmin(1) for part in query.split(1024)])

@@ -1,0 +1,170 @@
+"""Train the fast engine of the Style tab again.
+
+    python -m demos.style.train painter --data DIR
+    python -m demos.style.train codes --data DIR
+
+`painter` learns the style encoder and the painter together. What is wanted lies anywhere between the content and two
+styles, along every direction in which patches are looked at, and so does the code: that is what makes strength and
+mixtures work. `codes` encodes the presets and fits the density over codes. A stage keeps its state, its log and a
+contact sheet in `--runs`, goes on from there when it is called again, and writes its weights to `--out` when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from skimage import data as samples
+from torch import Tensor, nn
+
+from demos.core.checkpoint import save_weights
+from demos.core.fit import fit
+from demos.core.stages import Preset, Run, train_stage
+from demos.style.codes import CodeDensity, blend, encode
+from demos.style.data import Gallery, batches, framed, load_gallery, to_tensor
+from demos.style.losses import match_loss, patch_loss, structure_loss
+from demos.style.networks import Painter, StyleEncoder
+
+__all__ = ["PRESETS", "Repainter", "main"]
+
+SIDE = 128
+WEIGHTS = {"match": 2.0, "patches": 2.0, "structure": 0.25, "same": 6.0}
+PRESETS = {
+    "cpu": Preset({"painter": 4, "codes": 128}, {"painter": 110, "codes": 2}),
+    "gpu": Preset({"painter": 64, "codes": 512}, {"painter": 20, "codes": 1}),
+}
+PRESET_TITLES = {
+    "vangogh_starry_night_1889": "Starry Night, van Gogh",
+    "hokusai_great_wave_1831": "Great Wave, Hokusai",
+    "munch_the_scream_1893": "The Scream, Munch",
+    "kandinsky_composition_vii_1913": "Composition VII, Kandinsky",
+    "monet_water_lilies_1919": "Water Lilies, Monet",
+    "turner_shipwreck_minotaur_1810": "Shipwreck, Turner",
+    "vangogh_self_portrait_straw_hat_1887": "Straw Hat, van Gogh",
+    "picabia_edtaonisl_1913": "Edtaonisl, Picabia",
+    "matisse_woman_with_hat_1905": "Woman with a Hat, Matisse",
+    "vangogh_olive_trees": "Olive Trees, van Gogh",
+    "monet_san_giorgio_dusk_1908": "San Giorgio at Dusk, Monet",
+    "vangogh_night_cafe_1888": "Night Café, van Gogh",
+    "mondrian_1910s": "Tree, Mondrian",
+    "gauguin_te_fare_1892": "Te Fare, Gauguin",
+    "degas_dance_foyer_1872": "Dance Foyer, Degas",
+    "monet_charing_cross_bridge": "Charing Cross, Monet",
+}
+
+
+class Repainter(nn.Module):
+    """Encoder and painter, trained together."""
+
+    def __init__(self, encoder: StyleEncoder, painter: Painter) -> None:
+        super().__init__()
+        self.encoder, self.painter = encoder, painter
+
+
+def train_painter(run: Run) -> None:
+    """Style by patches, content by local correlation, and the content itself where that is asked for."""
+    gallery = load_gallery(run.data)
+    encoder, painter = run.started(StyleEncoder(), "encoder"), run.started(Painter(), "painter")
+    model: Any = Repainter(encoder, painter)
+    stream = batches(gallery, run.batch, SIDE, np.random.default_rng(run.seed))
+
+    def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
+        batch = next(stream)
+        content, styles = batch.content.to(run.device), [style.to(run.device) for style in batch.styles]
+        own, shares = batch.shares[0], batch.shares[1:]
+        code = blend([model.encoder(style) for style in styles], [max(share, 1e-6) for share in shares])
+        y = model.painter(content, code, content.new_full((len(content),), 1 - own), generator)
+        nought = y.new_zeros(())
+        match = sum(
+            (share * match_loss(y, x, generator).mean() for share, x in zip(shares, styles, strict=True)), nought
+        )
+        with torch.autocast(y.device.type, enabled=False):
+            mix = content.new_tensor(shares).expand(len(content), -1) / max(1 - own, 1e-6)
+            parts = {
+                "match": match,
+                "patches": (1 - own) * patch_loss(y, styles, mix, generator).mean() if own < 1 else nought,
+                "structure": structure_loss(y, content).mean(),
+                "same": own * (y - content).abs().mean(),
+            }
+        return {"loss": torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum(), **parts}
+
+    def report(ema: Any, step: int) -> dict[str, float]:
+        Image.fromarray(contact_sheet(ema, gallery, run.device)).save(run.runs / "progress.png")
+        return {}
+
+    ema: Any = fit(
+        model, losses, run.runs, budget=run.budget, lr=2e-3, seed=run.seed, report=report, report_seconds=150
+    )
+    run.write("encoder", ema.encoder)
+    run.write("painter", ema.painter)
+
+
+@torch.inference_mode()
+def contact_sheet(model: Repainter, gallery: Gallery, device: str, side: int = 256) -> np.ndarray:
+    """Three photographs in eight styles, the last five of them held out; `(4 * 192, 9 * 192, 3)` uint8."""
+    known = ("vangogh_starry_night_1889", "hokusai_great_wave_1831")
+    styles = [gallery.paintings[name] for name in known] + [gallery.monet[3], *gallery.held_out.values()]
+
+    def square(rgb: np.ndarray, size: int) -> np.ndarray:
+        cut = min(rgb.shape[:2])
+        y, x = ((n - cut) // 2 for n in rgb.shape[:2])
+        return cv2.resize(rgb[y : y + cut, x : x + cut], (size, size), interpolation=cv2.INTER_AREA)
+
+    rows = [np.concatenate([np.full((192, 192, 3), 255, np.uint8), *(square(rgb, 192) for rgb in styles)], 1)]
+    for photo in (samples.astronaut(), samples.chelsea(), samples.coffee()):
+        photo = square(photo, side)
+        row = [square(photo, 192)]
+        for rgb in styles:
+            code = model.encoder(to_tensor(framed(rgb)).to(device))
+            with torch.autocast(device, torch.bfloat16):
+                y = model.painter(to_tensor(photo).to(device), code, torch.ones(1), torch.Generator().manual_seed(0))
+            pixels = (127.5 * (y[0].clamp(-1, 1) + 1)).byte().permute(1, 2, 0).cpu().numpy()
+            row.append(square(pixels, 192))
+        rows.append(np.concatenate(row, 1))
+    return np.concatenate(rows)
+
+
+def train_codes(run: Run) -> None:
+    """The presets' codes, and a flow over the codes of everything that the painter was trained with."""
+    gallery, encoder = load_gallery(run.data), run.finished("encoder", StyleEncoder)
+    named = gallery.paintings | gallery.held_out | gallery.surfaces
+    rows = [encode(encoder, to_tensor(named[name]).to(run.device)).cpu() for name in PRESET_TITLES]
+    save_weights(
+        {"codes": torch.stack(rows)}, run.out / "presets", config={"titles": PRESET_TITLES}, dtype=torch.float16
+    )
+    seen = [*gallery.paintings.values(), *gallery.monet, *gallery.surfaces.values()]
+    codes = torch.stack([encode(encoder, to_tensor(rgb).to(run.device)).cpu() for rgb in seen])
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
+    held, rest = codes[order[: len(codes) // 20]], codes[order[len(codes) // 20 :]]
+    model: Any = CodeDensity(codes.shape[1])
+    model.measure(rest)
+    model.to(run.device)
+
+    def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
+        at = torch.randint(len(rest), (run.batch,), generator=generator)
+        jitter = 0.1 * torch.randn(run.batch, codes.shape[1], generator=generator).to(rest) * model.std
+        return {"loss": -model.log_prob(rest[at] + jitter).mean() / codes.shape[1]}
+
+    @torch.inference_mode()
+    def report(ema: Any, step: int) -> dict[str, float]:
+        return {"held_out_nats": round(-float(ema.log_prob(held).mean()) / codes.shape[1], 4)}
+
+    ema = fit(model, losses, run.runs, budget=run.budget, lr=1e-3, weight_decay=0.05, seed=run.seed, report=report)
+    run.write("density", ema)
+
+
+STAGES: dict[str, Callable[[Run], None]] = {"painter": train_painter, "codes": train_codes}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and train one stage."""
+    cv2.setNumThreads(1)
+    train_stage("style", STAGES, PRESETS, "checkpoints/style", arguments)
+
+
+if __name__ == "__main__":
+    main()
