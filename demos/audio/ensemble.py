@@ -10,9 +10,9 @@ import numpy as np
 
 from demos.audio.files import Sound, fade, normalise
 from demos.audio.instruments.data import SAMPLE_RATE
-from demos.audio.instruments.model import LIMITS, NOTES_A_BATCH, Instruments, TuneNote
+from demos.audio.instruments.model import LIMITS, Instruments, TuneNote
 from demos.audio.music.midi import GridNote
-from demos.core.cancel import OnStep, report
+from demos.core.cancel import OnStep
 from demos.core.seed import normalise_seed
 
 __all__ = ["TEMPO", "Performance", "perform"]
@@ -45,7 +45,8 @@ def perform(
         players: an instrument a voice, in their order.
         beats_a_minute: 40 to 140, four sixteenths a beat.
         seed: of the instruments' noise; None or negative draws one.
-        on_step: called as `on_step(i, n, None)` after each batch of notes; may raise `Cancelled`.
+        on_step: called as `on_step(i, n, so_far)` after each batch of notes, with a function that gives the samples
+            `(m,)` of the mix so far, before they are brought to their final level; may raise `Cancelled`.
 
     Raises:
         ValueError: no notes, no instrument for a voice, or a tempo out of range.
@@ -57,16 +58,9 @@ def perform(
     parts = [(n, tune, player) for (n, tune), player in zip(tunes.items(), players, strict=True) if tune]
     if not parts:
         raise ValueError("There are no notes to play yet.")
-    total, done, sounds = sum(math.ceil(len(tune) / NOTES_A_BATCH) for _, tune, _ in parts), 0, {}
-    for name, tune, player in parts:
-
-        def each(i: int, n: int, preview: object, done: int = done) -> None:
-            report(on_step, done + i, total)
-
-        sounds[name] = model.perform(tune, player, seed=seed, on_step=each).samples
-        done += math.ceil(len(tune) / NOTES_A_BATCH)
-    length = max(map(len, sounds.values()))
-    stems = {name: fade(np.pad(s, (0, length - len(s))), SAMPLE_RATE) for name, s in sounds.items()}
+    tunes, named = [tune for _, tune, _ in parts], [player for *_, player in parts]
+    sounds = model.together(tunes, named, seed=seed, on_step=on_step)
+    stems = {name: fade(made, SAMPLE_RATE) for (name, *_), made in zip(parts, sounds, strict=True)}
     mix = np.sum(list(stems.values()), 0)
     made = normalise(mix, SAMPLE_RATE)
     gain = float(np.abs(made).max(initial=0)) / max(1e-9, float(np.abs(mix).max(initial=0)))

@@ -17,7 +17,18 @@ import numpy as np
 import soundfile
 import soxr
 
-__all__ = ["LONGEST_SECONDS", "MAX_BYTES", "SILENCE", "Audio", "Sound", "fade", "normalise", "read_audio", "wav_bytes"]
+__all__ = [
+    "LONGEST_SECONDS",
+    "MAX_BYTES",
+    "SILENCE",
+    "Audio",
+    "Leveller",
+    "Sound",
+    "fade",
+    "normalise",
+    "read_audio",
+    "wav_bytes",
+]
 
 Audio: TypeAlias = "str | os.PathLike[str] | bytes | tuple[int, np.ndarray]"
 """A path, an encoded file's bytes, or `(sample_rate, samples)` with samples `(N,)` or `(N, channels)`."""
@@ -126,14 +137,18 @@ def _check(rate: int, channels: int, frames: int, longest: float) -> None:
         raise ValueError(f"This recording lasts {frames / rate:,.0f} seconds; at most {longest:,.0f} are taken.")
 
 
-def fade(samples: np.ndarray, sample_rate: int, seconds: float = 0.005) -> np.ndarray:
-    """Raised-cosine ramps at both ends of `(N,)`, so that neither clicks; the first and last sample become 0."""
+def fade(
+    samples: np.ndarray, sample_rate: int, seconds: float = 0.005, *, begin: bool = True, end: bool = True
+) -> np.ndarray:
+    """Raised-cosine ramps at the ends of `(N,)`, so that neither clicks; the first and last sample become 0."""
     n = min(int(seconds * sample_rate), len(samples) // 2)
     made = np.array(samples, np.float32)
     if n > 0:
         ramp = (0.5 - 0.5 * np.cos(np.pi * np.arange(n) / n)).astype(np.float32)
-        made[:n] *= ramp
-        made[-n:] *= ramp[::-1]
+        if begin:
+            made[:n] *= ramp
+        if end:
+            made[-n:] *= ramp[::-1]
     return made
 
 
@@ -151,6 +166,36 @@ def normalise(samples: np.ndarray, sample_rate: int, level_db: float = -20.0, pe
     power = np.square(padded).reshape(-1, size).mean(1)
     rms = float(np.sqrt(power[power > power.max() * 1e-3].mean()))
     return (samples * min(10 ** (level_db / 20) / rms, peak / loudest)).astype(np.float32)
+
+
+class Leveller:
+    """The level of a sound that is heard before its end is known.
+
+    The first part sets the gain, as `normalise` would; from then on the gain only falls, where a peak would pass 0.95,
+    and glides there within the last 20 ms before the part that holds the peak. So nothing clips or clicks.
+
+    Args:
+        level_db: RMS that the first part gets; None leaves it as it is.
+    """
+
+    def __init__(self, sample_rate: int, level_db: float | None = -20.0) -> None:
+        self.sample_rate, self.level_db = sample_rate, level_db
+        self.gain = 1.0
+        self.held: np.ndarray | None = None
+
+    def __call__(self, part: np.ndarray, last: bool = False) -> np.ndarray:
+        """What can be heard next, of all parts `(n,)` so far; 20 ms are held back until the last one."""
+        first = self.held is None
+        held = np.zeros(0, np.float32) if self.held is None else self.held
+        peak, before = float(np.abs(part).max(initial=0)), self.gain
+        if first and self.level_db is not None and peak > 0:
+            before = float(np.abs(normalise(part, self.sample_rate, self.level_db)).max()) / peak
+        self.gain = min(before, 0.95 / max(peak, 1e-9))
+        keep = 0 if last else min(len(part), self.sample_rate // 50)
+        glide = np.linspace(before, self.gain, len(held), dtype=np.float32)
+        made = np.concatenate([held * glide, part[: len(part) - keep] * np.float32(self.gain)])
+        self.held = part[len(part) - keep :]
+        return np.clip(made, -0.95, 0.95)
 
 
 def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:

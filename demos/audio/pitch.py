@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demos.core.cancel import OnStep, report
+
 __all__ = ["Pitch", "track"]
 
 CANDIDATES = 6
@@ -41,9 +43,18 @@ class Pitch:
 
 
 def track(
-    samples: np.ndarray, sample_rate: int, hop: int, low_hz: float = 30.0, high_hz: float = 4200.0, window: int = 1024
+    samples: np.ndarray,
+    sample_rate: int,
+    hop: int,
+    low_hz: float = 30.0,
+    high_hz: float = 4200.0,
+    window: int = 1024,
+    on_step: OnStep | None = None,
 ) -> Pitch:
     """Pitch of `(N,)` samples at frames centred at multiples of `hop`, `N // hop + 1` of them.
+
+    Args:
+        on_step: called as `on_step(i, n, None)` after each block of frames; may raise `Cancelled`.
 
     Raises:
         ValueError: a range that is empty, or reaches beyond a quarter of the sample rate.
@@ -60,6 +71,7 @@ def track(
     for start in range(0, frames, BLOCK):
         part = slice(start, min(frames, start + BLOCK))
         lags[part], costs[part] = _candidates(_difference(views[part], window, longest), shortest)
+        report(on_step, part.stop, frames)
     path = _viterbi(np.log2(lags), costs)
     voiced = path >= 0
     if not voiced.any():

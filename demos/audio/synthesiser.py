@@ -9,7 +9,7 @@ sines don't depend on amplitudes and carry no gradient: within a frame the sum o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from demos.audio.spectra import istft, stft
 
-__all__ = ["filtered_noise", "harmonics", "partials", "reverberate"]
+__all__ = ["FRAMES_A_BLOCK", "echoes", "filtered_noise", "harmonic_parts", "harmonics", "partials", "reverberate"]
 
 FADE = (0.88, 0.98)
 FRAMES_A_BLOCK = 50
@@ -38,21 +38,19 @@ def _sine(x: Tensor) -> Tensor:
     return x
 
 
-def harmonics(
+def harmonic_parts(
     f0_hz: Tensor,
     amplitude: Tensor,
     sample_rate: int,
     hop: int,
     stretch: Tensor | None = None,
-    on_block: Callable[[int, int], None] | None = None,
-) -> Tensor:
-    """Sum of partials `(B, (M - 1) * hop)`; every partial starts as a sine at phase 0.
+) -> Iterator[Tensor]:
+    """Sum of partials, `(B, (M - 1) * hop)` in parts of `FRAMES_A_BLOCK` frames; every partial begins at phase 0.
 
     Args:
         f0_hz: `(B, M)` at frames `hop` samples apart, linear in between.
         amplitude: `(B, M, K)` of partials 1 to K; differentiable.
         stretch: `(B,)` stiffness B of the string, at least 0.
-        on_block: called as `on_block(i, n)` after each of n parts; may raise to stop.
     """
     b, frames, count = amplitude.shape
     with torch.no_grad(), torch.autocast(f0_hz.device.type, enabled=False):
@@ -69,11 +67,8 @@ def harmonics(
         used = [int((part > 0).any(0).any(0).sum()) for part in audible.split(FRAMES_A_BLOCK, 1)]
     amplitude = amplitude.float() * audible
     weight = (n / hop).float()
-    blocks = []
-    for i, k in enumerate(used):
-        m = slice(i * FRAMES_A_BLOCK, min(frames - 1, (i + 1) * FRAMES_A_BLOCK))
-        if m.start >= frames - 1:
-            break
+    for first, k in zip(range(0, frames - 1, FRAMES_A_BLOCK), used, strict=False):
+        m = slice(first, min(frames - 1, first + FRAMES_A_BLOCK))
         with torch.no_grad(), torch.autocast(f0_hz.device.type, enabled=False):
             turn = (start[:, m, None] * ratio[:, None, :k]).frac().float()
             phase = turn[:, :, None] + inside[:, m].float()[..., None] * ratio[:, None, None, :k].float()
@@ -81,10 +76,14 @@ def harmonics(
         with torch.autocast(f0_hz.device.type, enabled=False):
             ends = torch.stack([amplitude[:, m, :k], amplitude[:, m.start + 1 : m.stop + 1, :k]], -1)
             left, right = (wave @ ends).unbind(-1)
-            blocks.append((left + weight * (right - left)).flatten(1))
-        if on_block is not None:
-            on_block(i + 1, len(used))
-    return torch.cat(blocks, 1) if blocks else amplitude.new_zeros(b, 0)
+            part = (left + weight * (right - left)).flatten(1)
+        yield part
+
+
+def harmonics(f0_hz: Tensor, amplitude: Tensor, sample_rate: int, hop: int, stretch: Tensor | None = None) -> Tensor:
+    """What `harmonic_parts` gives, in one piece."""
+    none = amplitude.new_zeros(len(amplitude), 0)
+    return torch.cat([none, *harmonic_parts(f0_hz, amplitude, sample_rate, hop, stretch)], 1)
 
 
 def filtered_noise(magnitude: Tensor, hop: int, generator: torch.Generator) -> Tensor:
@@ -105,7 +104,22 @@ def filtered_noise(magnitude: Tensor, hop: int, generator: torch.Generator) -> T
 
 def reverberate(dry: Tensor, impulse: Tensor) -> Tensor:
     """`dry` `(B, N)` and its echo in a room with the impulse response `(B, L)` or `(1, L)`, cut at N."""
-    with torch.autocast(dry.device.type, enabled=False):
-        n = 1 << (dry.shape[1] + impulse.shape[1] - 1).bit_length()
-        wet = torch.fft.irfft(torch.fft.rfft(dry.float(), n) * torch.fft.rfft(impulse.float(), n), n)
-        return dry + wet[:, : dry.shape[1]]
+    return dry + _convolved(dry, impulse)[:, : dry.shape[1]]
+
+
+def echoes(parts: Iterable[Tensor], impulse: Tensor) -> Iterator[Tensor]:
+    """`reverberate` for a sound that comes in parts `(B, n)`: what rings on after a part is added to those after it."""
+    ringing = impulse.new_zeros(1, impulse.shape[1])
+    for part in parts:
+        n = part.shape[1]
+        wet = _convolved(part, impulse) + F.pad(ringing, (0, n))
+        ringing = wet[:, n:]
+        yield part + wet[:, :n]
+
+
+def _convolved(x: Tensor, impulse: Tensor) -> Tensor:
+    """`(B, N + L)`; the last value is 0."""
+    length = x.shape[1] + impulse.shape[1]
+    with torch.autocast(x.device.type, enabled=False):
+        n = 1 << (length - 1).bit_length()
+        return torch.fft.irfft(torch.fft.rfft(x.float(), n) * torch.fft.rfft(impulse.float(), n), n)[:, :length]

@@ -4,7 +4,8 @@ The control is a `gr.HTML` whose value is JSON text:
 
     {"bars": 8, "notes": [[pitch, start, length, voice], …], "erased": [[first, end, voice], …], "heat": [nats, …]}
 
-with MIDI numbers, and times in sixteenths. Each voice sings one note at a time. `erased` are the spans that the visitor
+with MIDI numbers, and times in sixteenths. Each voice sings one note at a time; a note that is repeated is two notes,
+each with its beginning marked, and a held one is one. `erased` are the spans that the visitor
 marked, and `heat` colours each note. Setting a value is one step of the control's history; with `"draft": true` it is
 only shown, until the next value. The control fires `input` when colours are wanted that it doesn't have: the handler
 gives `Roll.answer` back, which is dropped where the notes have changed since.
@@ -16,17 +17,17 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from demos.ui.board import board
 
 __all__ = ["BAR", "MOST_BARS", "Roll", "pianoroll"]
 
 BAR = 16
 MOST_BARS = 32
 MOST_NOTES = 10_000
-_FOLDER = Path(__file__).parent
 _MARKING = "Drag along a lane at the bottom to mark a voice there; its letter marks all of it."
 _MARKED = "Marked notes are to be written anew."
 _DESCRIPTION = (
@@ -124,17 +125,8 @@ def pianoroll(
         "bars": MOST_BARS,
         "player": player,
     }
-    constants = {"CONFIG": config, "MARKUP": _text("pianoroll.html"), "STYLE": _text("pianoroll.css")}
-    script = [f"const {name} = {json.dumps(constant)};" for name, constant in constants.items()]
-    script += [_text(name) for name in ("pianoroll_notes.js", "pianoroll_paint.js", "pianoroll.js")]
-    return gr.HTML(
-        value=(value or Roll()).to_json(),
-        label=label,
-        elem_id=elem_id,
-        html_template='<div class="pianoroll-root"></div>',
-        js_on_load="\n".join(script),
-        apply_default_css=False,
-    )
+    scripts = ("pianoroll_notes.js", "pianoroll_paint.js", "pianoroll.js")
+    return board("pianoroll", label, (value or Roll()).to_json(), config, scripts)
 
 
 def _whole(row: Any, count: int) -> Any:
@@ -147,7 +139,3 @@ def _whole(row: Any, count: int) -> Any:
 def _numbers(values: Sequence[float] | None) -> list[float] | None:
     """Rounded for the way to the browser; what is not finite would not be JSON."""
     return None if values is None else [round(v, 3) if math.isfinite(v) else 0.0 for v in values]
-
-
-def _text(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")

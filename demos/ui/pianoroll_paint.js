@@ -1,3 +1,4 @@
+const GAP = 2, ONSET = 2.5;
 const INKS = ["--body-text-color-subdued", "--border-color-primary", "--color-accent", "--background-fill-secondary",
   "--background-fill-primary"];
 
@@ -64,7 +65,7 @@ function paintGrid(ink) {
 }
 
 function paintNote(context, note, ink) {
-  const [x, y, w, h] = [note.start * size + 0.5, yOf(note.pitch) + 0.5, note.length * size - 1, row - 1];
+  const [x, y, w, h] = [note.start * size + 0.5, yOf(note.pitch) + 0.5, note.length * size - GAP, row - 1];
   const left = scroll.scrollLeft;
   if (x > left + wide || x + w < left) return;
   const heated = state.heat && note.heat !== null;
@@ -76,17 +77,23 @@ function paintNote(context, note, ink) {
   context.beginPath();
   context.roundRect(x, y, w, h, 3);
   context.fill();
+  context.fillStyle = "#0007";
+  context.beginPath();
+  context.roundRect(x, y, ONSET, h, [3, 0, 0, 3]);
+  context.fill();
   context.globalAlpha = 1;
+  context.beginPath();
+  context.roundRect(x, y, w, h, 3);
   if (marked) {
     context.strokeStyle = SHADES[note.voice % SHADES.length];
     context.setLineDash([3, 2]);
     context.stroke();
     context.setLineDash([]);
   }
-  if (w < 11 || marked) return;
+  if (w < 13 || marked) return;
   context.fillStyle = heated && note.heat > HOTTEST / 3 === isDark() ? "#33261f" : "#fff";
   context.font = `600 ${row - 3}px ui-sans-serif, system-ui, sans-serif`;
-  context.fillText(CONFIG.voices[note.voice][0], x + 3, y + h / 2 + 0.5);
+  context.fillText(CONFIG.voices[note.voice][0], x + ONSET + 2, y + h / 2 + 0.5);
   context.font = MONO;
 }
 
@@ -99,7 +106,7 @@ function paintLanes(context, ink, left) {
     context.fillStyle = SHADES[voice % SHADES.length];
     context.globalAlpha = 0.28;
     for (const note of state.notes) {
-      if (note.voice === voice) context.fillRect(note.start * size + 0.5, y + LANE / 2 - 1, note.length * size - 1, 2);
+      if (note.voice === voice) context.fillRect(note.start * size + 0.5, y + LANE / 2 - 1, note.length * size - GAP, 2);
     }
     context.globalAlpha = 1;
     const marked = state.marks[voice];

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
+from demos.ui.board import board
+
 __all__ = ["live", "sketchpad"]
 
-_FOLDER = Path(__file__).parent
 _DESCRIPTION = (
     "Drawing paper. Draw with mouse, finger or pen, or use the arrow keys to move and the space bar to put the pen "
     "down and lift it. B pen, C colour brush, E eraser, X stroke eraser, brackets change the width, Control Z undoes."
@@ -65,16 +65,7 @@ def sketchpad(
         "tool": tool,
         "ground": ground,
     }
-    constants = {"CONFIG": config, "MARKUP": _text("sketchpad.html"), "STYLE": _text("sketchpad.css")}
-    script = [f"const {name} = {json.dumps(constant)};" for name, constant in constants.items()]
-    return gr.HTML(
-        value=value,
-        label=label,
-        elem_id=elem_id,
-        html_template='<div class="sketchpad-root"></div>',
-        js_on_load="\n".join([*script, _text("sketchpad_strokes.js"), _text("sketchpad.js")]),
-        apply_default_css=False,
-    )
+    return board("sketchpad", label, value, config, ("sketchpad_strokes.js", "sketchpad.js"))
 
 
 def live(
@@ -102,7 +93,3 @@ def live(
     event = gr.on([pad.input, *triggers], fn, inputs, outputs, **options)
     event.then(None, js=f"() => {{ window.atelierSketchpads?.[{json.dumps(pad.elem_id)}]?.acknowledge(); }}")
     return event
-
-
-def _text(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")

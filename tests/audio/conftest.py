@@ -8,12 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gradio.context import LocalContext
+from gradio_client import Client
 from torch import nn
 
+from demos.audio.instruments.model import Instruments
 from demos.audio.instruments.networks import InstrumentModel
 from demos.audio.instruments.training import places
+from demos.audio.music.model import Chorales
 from demos.audio.music.networks import ChoraleModel
+from demos.audio.tab import sound
+from demos.audio.voice.model import Voices
 from demos.audio.voice.networks import DigitFlow, Vocoder
+from tests.conftest import serving
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +76,27 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flow.save_pretrained(root / "voice" / "flow")
     Vocoder(width=16, depth=1).save_pretrained(root / "voice" / "vocoder")
     return root
+
+
+@pytest.fixture(scope="module")
+def tiny(checkpoints: Path) -> Iterator[None]:
+    """The tiny networks behind the tab, as if they were the shipped ones; handlers run without a page around them."""
+    models = {
+        "instruments": Instruments.load(checkpoints / "instruments", "cpu"),
+        "chorales": Chorales.load(checkpoints / "music", "cpu"),
+        "voices": Voices.load(checkpoints / "voice", "cpu"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sound, "CHECKPOINTS", checkpoints)
+        for name, model in models.items():
+            patch.setattr(sound, name, lambda model=model: model)
+        token = LocalContext.blocks.set(None)
+        yield
+        LocalContext.blocks.reset(token)
+
+
+@pytest.fixture(scope="module")
+def client(request: pytest.FixtureRequest, tiny: None) -> Iterator[Client]:
+    """A client of a page with the file's `TAB`."""
+    with serving(request.module.TAB) as url:
+        yield Client(url, verbose=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from demos.audio.files import LONGEST_SECONDS, Sound, fade, normalise, read_audio, wav_bytes
+from demos.audio.files import LONGEST_SECONDS, Leveller, Sound, fade, normalise, read_audio, wav_bytes
 from tests.audio.conftest import measured_hz, tone
 
 RATE = 24_000
@@ -126,3 +126,20 @@ def test_loudness_is_one_and_peaks_are_kept(gain: float) -> None:
     assert np.abs(normalise(spike, RATE)).max() <= 0.951
     quiet = np.full(100, 1e-5)
     assert np.array_equal(normalise(quiet, RATE), quiet.astype(np.float32))
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4), (1, 1, 1), (6, 0.01, 3)])
+@pytest.mark.parametrize("loudness", [(0.1, 0.1, 0.1), (0.1, 2.5, 0.3), (3, 3, 0), (0, 0.5, 4)])
+def test_parts_keep_one_level_that_only_falls_and_never_clips(
+    sizes: tuple[float, ...], loudness: tuple[float, ...]
+) -> None:
+    level = Leveller(RATE)
+    raw = [a * tone(220, n, RATE) / 0.3 for a, n in zip(loudness, sizes, strict=True)]
+    made = np.concatenate([level(part, i == 2) for i, part in enumerate(raw)])
+    given = np.concatenate(raw)
+    assert len(made) == len(given) and np.abs(made).max() <= 0.95
+    sounds = np.abs(given) > 1e-3
+    gain = made[sounds] / given[sounds]
+    assert np.diff(gain).max(initial=0) < 1e-3 and np.diff(gain).min(initial=0) > -0.05
+    if len(set(loudness)) == 1:
+        assert np.allclose(made, normalise(given, RATE), atol=0.01)

@@ -80,6 +80,21 @@ class TestLikelihood:
         with torch.no_grad():
             assert torch.allclose(model.network.log_prob(made, given, phase, stride), log_prob, atol=1e-4)
 
+    def test_what_costs_nothing_is_drawn_with_its_own_share_of_the_probability(self, model: Chorales) -> None:
+        x, given, phase, stride = inputs(1)
+        given = torch.ones_like(given)
+        given[..., 0] = False
+        n = 4000
+        many = (x.repeat(n, 1, 1), given.repeat(n, 1, 1), phase.repeat(n, 1), stride.repeat(n))
+        rng = torch.Generator().manual_seed(0)
+        made, log_prob = model.network.fill(*many, rng, cost=lambda before, frames: frames[..., 0] % 2, tries=8)
+        p = model.network(x, given, phase, stride)[0, 0, 0].softmax(-1)
+        assert torch.allclose(log_prob[:, 0, 0], p[made[:, 0, 0]].log(), atol=1e-4)
+        p[1::2] = 0
+        share = torch.bincount(made[:, 0, 0], minlength=TOKENS) / n
+        assert share[1::2].sum() < 0.05 and (share - p / p.sum()).abs().sum() / 2 < 0.1
+        assert torch.equal(made[:, 0, 1:], many[0][:, 0, 1:])
+
     def test_padding_changes_nothing(self, model: Chorales) -> None:
         x, given, phase, stride = inputs(9)
         x3, given3, phase3 = (torch.cat([a, a[:, :3]], 1) for a in (x, given, phase))
@@ -168,6 +183,19 @@ class TestRules:
         assert broken_rules([crossed])["crossings"] == pytest.approx(100)
         assert broken_rules([np.repeat([[84, 67, 64, 48]], 4, 0)])["out of range"] == pytest.approx(100)
         assert not any(broken_rules([np.full((16, 4), -1)]).values())
+
+    def test_what_is_written_keeps_them_where_it_can(self, model: Chorales) -> None:
+        free = Chorales(model.network, model.device, tries=1)
+        counted = [broken_rules([m.compose(4, seed=s).grid for s in range(2)]) for m in (model, free)]
+        total = [sum(found.values()) for found in counted]
+        assert total[0] < 0.5 * total[1] and counted[0]["parallel fifths"] <= counted[1]["parallel fifths"]
+
+    def test_a_voice_that_leaves_no_choice_is_still_written_around(self, model: Chorales) -> None:
+        grid = np.full((8, 4), -1)
+        grid[:, 0] = 36
+        erased = np.ones(grid.shape, bool)
+        erased[:, 0] = False
+        assert (model.fill(grid, erased, seed=0).grid[:, 0] == 36).all()
 
 
 class TestMidi:
@@ -300,7 +328,9 @@ class TestWrapper:
 
     def test_figures_are_sane(self, model: Chorales) -> None:
         found = rules(model, [piece(32)])
-        assert set(found) == {"Bach", "harmonised", "composed"} and found["composed"]["crossings"] > 0
+        drawn = ", as drawn at once"
+        assert set(found) == {"Bach", *(a + b for a in ("harmonised", "composed") for b in ("", drawn))}
+        assert found["composed"]["crossings"] < found[f"composed{drawn}"]["crossings"]
         assert speed(model, piece(32), bars=1)["harmonise_1_bars_s"] > 0
 
     def test_the_shipped_size_is_small(self) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import types
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,15 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile
-from gradio.context import LocalContext
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-import app
 from demos.audio.ensemble import perform
 from demos.audio.files import wav_bytes
 from demos.audio.instruments.curves import Curves, listen
 from demos.audio.instruments.data import SAMPLE_RATE
-from demos.audio.instruments.model import Instruments
 from demos.audio.music.melody import hummed, in_range, voices_of
 from demos.audio.music.midi import GridNote, midi_bytes, read_midi
-from demos.audio.music.model import Chorales
 from demos.audio.tab import music, sound
 from demos.audio.tab import music_handlers as on
 from demos.core.cancel import Cancelled
@@ -40,27 +36,8 @@ TUNE = Roll(tuple((p, s, n, 0) for p, s, n in MELODY), 1)
 PLAYERS = ["reed", "string", "brass", "reed"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny(checkpoints: Path) -> Iterator[None]:
-    """The tiny networks behind the section, as if they were the shipped ones."""
-    chorales = Chorales.load(checkpoints / "music", "cpu")
-    instruments = Instruments.load(checkpoints / "instruments", "cpu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sound, "CHECKPOINTS", checkpoints)
-        patch.setattr(sound, "chorales", lambda: chorales)
-        patch.setattr(sound, "instruments", lambda: instruments)
-        token = LocalContext.blocks.set(None)
-        yield
-        LocalContext.blocks.reset(token)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    tab = types.SimpleNamespace(TITLE="Music", build=music.build)
-    page = app.build((tab,))  # pyright: ignore[reportArgumentType]
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield Client(url, verbose=False)
-    page.close()
+pytestmark = pytest.mark.usefixtures("tiny")
+TAB = types.SimpleNamespace(TITLE="Music", build=music.build)
 
 
 def request(session: str = "one") -> gr.Request:
@@ -175,15 +152,40 @@ class TestPlaying:
 
     def test_stems_add_up_to_the_mix(self) -> None:
         voices = {"soprano": [GridNote(0, 4, 67), GridNote(4, 8, 69)], "alto": [], "bass": [GridNote(0, 12, 43)]}
-        seen: list[tuple[int, int]] = []
-        made = perform(
-            sound.instruments(), voices, PLAYERS[:3], 120, seed=1, on_step=lambda i, n, _: seen.append((i, n))
-        )
-        assert set(made.stems) == {"soprano", "bass"} and seen == [(1, 2), (2, 2)]
+        made = perform(sound.instruments(), voices, PLAYERS[:3], 120, seed=1)
+        assert set(made.stems) == {"soprano", "bass"}
         total = np.sum([s.samples for s in made.stems.values()], 0)
         assert np.allclose(total, made.mix.samples, atol=1e-5) and np.abs(made.mix.samples).max() <= 0.951
         assert len(made.mix.samples) == pytest.approx(SAMPLE_RATE * (12 * 15 / 120 + 0.4), rel=0.02)
         assert made.mix.samples[0] == made.mix.samples[-1] == 0
+
+    def test_it_is_made_in_the_order_of_time(self) -> None:
+        lines = {name: [GridNote(t, 4, p) for t in range(0, 64, 4)] for name, p in (("alto", 60), ("bass", 43))}
+        seen: list[tuple[int, int, np.ndarray]] = []
+        made = perform(sound.instruments(), lines, PLAYERS[:2], on_step=lambda i, n, m: seen.append((i, n, m().copy())))
+        assert [i for i, *_ in seen] == list(range(1, seen[0][1] + 1)) and len(seen) > 2
+        lengths = [len(so_far) for *_, so_far in seen]
+        assert 0 < lengths[0] < 0.6 * lengths[-1] and lengths == sorted(lengths)
+        whole, last = made.mix.samples, seen[-1][2]
+        gain = np.abs(whole).max() / np.abs(last).max()
+        for *_, so_far in seen:
+            middle = slice(200, len(so_far) - 200)
+            assert np.allclose(gain * so_far[middle], whole[middle], atol=1e-3)
+
+    def test_a_repeated_note_stays_two_notes_on_paper_in_midi_and_in_sound(self) -> None:
+        twice = Roll(((67, 0, 8, 0), (67, 8, 8, 0)), 1)
+        held = Roll(((67, 0, 16, 0),), 1)
+        made = result(written("harmonise", twice))
+        assert sung(made, 0) == [(67, 0, 8), (67, 8, 8)]
+        refilled = result(written("refill", Roll(made.notes, 1, ((0, 16, 2),))))
+        assert sung(refilled, 0) == [(67, 0, 8), (67, 8, 8)] and sung(result(written("harmonise", held)), 0) == [
+            (67, 0, 16)
+        ]
+        lines = [next(iter(read_midi(on.save_midi(roll.to_json(), 80)).values())) for roll in (twice, held)]
+        assert lines == [[GridNote(0, 8, 67), GridNote(8, 8, 67)], [GridNote(0, 16, 67)]]
+        struck, kept = (perform(sound.instruments(), {"a": line}, ["reed"], 60).mix.samples for line in lines)
+        dip = slice(int(1.96 * SAMPLE_RATE), int(1.998 * SAMPLE_RATE))
+        assert np.abs(struck[dip]).max() < 0.4 * np.abs(kept[dip]).max()
 
     def test_a_note_longer_than_an_instrument_can_hold_is_struck_again(self) -> None:
         made = perform(sound.instruments(), {"bass": [GridNote(0, 64, 43)]}, ["reed"], 40)
@@ -277,7 +279,10 @@ class TestMelodies:
             note = tone(440 * 2 ** ((pitch + 0.35 - 69) / 12), length * sixteenth - 0.06, SAMPLE_RATE)
             first = int((0.7 + start * sixteenth) * SAMPLE_RATE)
             samples[first : first + len(note)] += note * np.hanning(len(note)) ** 0.25
-        text, note = on.write_down(str(write("hum.wav", wav_bytes(samples, SAMPLE_RATE))), tempo)
+        *steps, (text, note, progress) = on.write_down(
+            request(), str(write("hum.wav", wav_bytes(samples, SAMPLE_RATE))), tempo
+        )
+        assert "Listening" in steps[0][2] and progress == on.bar(None) and not len(JOBS)
         got = sung(Roll.from_json(text), 0)
         assert [p - got[0][0] for p, *_ in got] == [0, 2, 4, 4, 0] and "5 notes" in note and "+12" in note
         assert [s for _, s, _ in got] == [s for _, s, _ in tune]
@@ -291,15 +296,23 @@ class TestMelodies:
         if kind == "click":
             samples[9_000] = 0.9
         with pytest.raises(gr.Error, match="No tune was found"):
-            on.write_down(str(write("hum.wav", wav_bytes(samples, SAMPLE_RATE))), 80)
+            list(on.write_down(request(), str(write("hum.wav", wav_bytes(samples, SAMPLE_RATE))), 80))
+
+    def test_stop_ends_the_listening(self, write: Write) -> None:
+        file = write("hum.wav", wav_bytes(np.tile(tone(220, 1, SAMPLE_RATE), 40), SAMPLE_RATE))
+        steps = on.write_down(request("mine"), str(file), 80)
+        assert "Listening" in next(steps)[2] and JOBS.stop(request("mine"), on.LANE) == 1
+        rest = list(steps)
+        assert rest[-1] == (gr.skip(), gr.skip(), on.bar(None)) and not len(JOBS)
+        assert all(roll == gr.skip() for roll, *_ in rest)
 
     def test_bad_recordings_are_sentences_and_none_is_nothing(self, write: Write) -> None:
         hour = io.BytesIO()
         soundfile.write(hour, np.zeros(3600 * 1000, np.int16), 1000, format="FLAC")
         for data, words in ((hour.getvalue(), "at most 60"), (b"", "empty"), (b"\xff\xfbnot", "not a sound file")):
             with pytest.raises(gr.Error, match=words):
-                on.write_down(str(write("hum.flac", data)), 80)
-        assert on.write_down(None, 80) == (gr.skip(), gr.skip())
+                list(on.write_down(request(), str(write("hum.flac", data)), 80))
+        assert list(on.write_down(request(), None, 80)) == []
 
     def test_wobbles_do_not_make_notes(self) -> None:
         time = np.arange(400)

@@ -18,7 +18,7 @@ from demos.audio.spectra import (
     spectral_distance,
     stft,
 )
-from demos.audio.synthesiser import filtered_noise, harmonics, partials, reverberate
+from demos.audio.synthesiser import echoes, filtered_noise, harmonic_parts, harmonics, partials, reverberate
 from tests.audio.conftest import tone
 
 RATE, HOP = 24_000, 120
@@ -157,10 +157,10 @@ class TestSynthesiser:
 
     def test_blocks_join_without_a_seam(self) -> None:
         f0 = 220 + 5 * torch.sin(torch.arange(161) / 9)[None]
-        seen: list[tuple[int, int]] = []
-        x = harmonics(f0, torch.ones(1, 161, 3) / 3, RATE, HOP, None, lambda i, n: seen.append((i, n)))
+        parts = list(harmonic_parts(f0, torch.ones(1, 161, 3) / 3, RATE, HOP))
+        x = torch.cat(parts, 1)
         assert x.diff().abs().max() < 2 * math.pi * 230 * 2 / RATE
-        assert [i for i, _ in seen] == list(range(1, len(seen) + 1)) and len(seen) > 2
+        assert len(parts) > 2 and x.shape == (1, 160 * HOP)
 
     def test_amplitudes_have_exact_gradients(self) -> None:
         amplitude = noise(1, 6, 4).double().abs().float().requires_grad_()
@@ -195,3 +195,9 @@ class TestSynthesiser:
         wanted[0, 10:30] += impulse[0]
         assert torch.allclose(reverberate(click, impulse), wanted, atol=1e-5)
         assert torch.equal(reverberate(click, torch.zeros(1, 20)), click)
+
+    @pytest.mark.parametrize("sizes", [(100,), (50, 50), (3, 7, 60, 30), (1,) * 100])
+    def test_an_echo_rings_on_from_part_to_part(self, sizes: tuple[int, ...]) -> None:
+        dry, impulse = noise(2, 100), noise(2, 20, seed=1)
+        made = torch.cat(list(echoes(dry.split(sizes, 1), impulse)), 1)
+        assert torch.allclose(made, reverberate(dry, impulse), atol=1e-5)

@@ -20,7 +20,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-import app
 from demos.audio import tab
 from demos.audio.files import Sound
 from demos.audio.instruments.curves import Curves
@@ -38,14 +37,13 @@ TOUCH = (json.dumps({"pitch": 60}), 0.7, 0.4, 0, 0)
 SETTINGS = (MIDDLE, "reed", 0, 0, 0.5, 0, 3, True)
 
 
-@pytest.fixture(scope="module")
-def model(checkpoints: Path) -> Instruments:
-    return Instruments.load(checkpoints / "instruments", "cpu")
+pytestmark = pytest.mark.usefixtures("tiny")
+TAB = tab
 
 
-@pytest.fixture(autouse=True)
-def tiny(model: Instruments, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sound, "instruments", lambda: model)
+@pytest.fixture
+def model() -> Instruments:
+    return sound.instruments()
 
 
 @pytest.fixture
@@ -58,14 +56,6 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(sound, "served", served)
     monkeypatch.setattr(transfer, "served", served)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    page = app.build((tab,))
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield Client(url, verbose=False)
-    page.close()
 
 
 def visitor(name: str = "visitor") -> Any:
@@ -256,10 +246,11 @@ class TestTransfer:
         assert "No pitch was found" in player and not shown(player).any()
 
     def test_a_bad_recording_clears_the_bar_and_says_why(self, write: Write) -> None:
-        events = transfer.hear(visitor(), str(write("a.wav", b"junk")), *SETTINGS)
-        seen = []
+        events, seen = transfer.hear(visitor(), str(write("a.wav", b"junk")), *SETTINGS), []
         with pytest.raises(gr.Error, match="not a sound file"):
-            seen.extend(event[1] for event in events)  # pyright: ignore[reportArgumentType]
+            for event in events:
+                seen.append(event[1])
+        assert 'role="progressbar"' not in seen[-1] and not len(JOBS)
         assert list(transfer.hear(visitor(), None, *SETTINGS)) == [(gr.skip(),) * 4]
 
     def test_redrawn_curves_are_what_is_played(self, model: Instruments) -> None:
@@ -318,6 +309,24 @@ class TestTransfer:
         rest = list(events)
         assert all(isinstance(event[1], dict) for event in rest) and 'role="progressbar"' not in rest[-1][0]
         assert not sound.instruments().lane.busy
+
+    def test_stop_ends_the_listening_too(self, write: Write) -> None:
+        file = write("a.wav", wav(np.tile(tone(220, 1.0, RATE), 40)))
+        events = transfer.hear(visitor("a"), str(file), *SETTINGS)
+        assert "Listening" in next(events)[1] and JOBS.stop(visitor("a")) == 1
+        rest = list(events)
+        assert all(isinstance(event[0], dict) and isinstance(event[2], dict) for event in rest)
+        assert 'role="progressbar"' not in rest[-1][1] and not len(JOBS)
+
+    def test_long_results_come_in_parts_that_make_the_whole(self) -> None:
+        n = 1001
+        paper = json.dumps({"pitch": [57] * n, "level": [-25] * n, "sure": [100] * n})
+        players = [e[1] for e in transfer.synthesise(visitor(), paper, *SETTINGS) if isinstance(e[1], str)]
+        takes = {re.search(r'data-take="(\w+)"', player)[1] for player in players}  # pyright: ignore[reportOptionalSubscript]
+        assert len(players) >= 2 and len(takes) == 1 and "data-src" not in players[0]
+        parts = [heard(p.replace("/file=", "")) for p in re.search(r'data-parts="([^"]+)"', players[-1])[1].split()]  # pyright: ignore[reportOptionalSubscript]
+        assert len(parts) >= 2 and all(len(p) > 0.9 * RATE for p in parts[:-1])
+        assert np.allclose(np.concatenate(parts), shown(players[-1]), atol=1e-4)
 
     def test_the_whistle_is_a_tune_that_the_tracker_hears(self) -> None:
         samples = transfer.whistle()

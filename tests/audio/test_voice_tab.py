@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +11,15 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile
-from gradio.context import LocalContext
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-import app
-from demos.audio.tab import sound, voice
-from demos.audio.voice.model import Voices
+from demos.audio.tab import voice
 from demos.ui.controls import bar
 from demos.ui.events import JOBS
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny(checkpoints: Path) -> Iterator[None]:
-    """The tiny networks behind the section, as if they were the shipped ones."""
-    voices = Voices.load(checkpoints / "voice", "cpu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sound, "CHECKPOINTS", checkpoints)
-        patch.setattr(sound, "voices", lambda: voices)
-        token = LocalContext.blocks.set(None)
-        yield
-        LocalContext.blocks.reset(token)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    tab = types.SimpleNamespace(TITLE="Voice", build=voice.build)
-    page = app.build((tab,))  # pyright: ignore[reportArgumentType]
-    _, url, _ = app.serve(page, **vars(app.parse(["--host", "127.0.0.1"])), prevent_thread_lock=True, quiet=True)
-    yield Client(url, verbose=False)
-    page.close()
+pytestmark = pytest.mark.usefixtures("tiny")
+TAB = types.SimpleNamespace(TITLE="Voice", build=voice.build)
 
 
 def spoken(text: str, other: str = "", seed: int = 0, keep: bool = True, session: str = "one") -> list[tuple[Any, ...]]:
@@ -54,6 +33,24 @@ def test_digits_are_spoken_with_a_bar_and_a_seed() -> None:
     assert "<audio" in player and "40 71" in player and "seed 5" in note and seed == 5 and progress == bar(None)
     assert spoken("40 71", keep=False)[-1][3] != spoken("40 71", keep=False)[-1][3]
     assert not len(JOBS)
+
+
+def test_the_section_opens_with_its_example(client: Client) -> None:
+    text = voice.EXAMPLES["A phone number"]
+    player = voice.opened(text, "anna", "", 0.5, 1.0, 0.0, 4)
+    assert "data-autoplay" not in player and "<audio" in player and "seed 4" in player and text in player
+
+
+def test_long_numbers_come_in_parts_that_make_the_whole() -> None:
+    steps = [step for step in spoken("1234567890" * 5) if isinstance(step[0], str)]
+    (*_, parts), files = (
+        [re.findall(r"/file=(\S+?)[ \"]", re.search('data-parts="[^"]+"', step[0])[0]) for step in steps],  # pyright: ignore[reportOptionalSubscript]
+        re.findall(r'data-src="[^"]*/file=([^"]+)"', steps[-1][0]),
+    )
+    heard, whole = (np.concatenate([soundfile.read(f)[0] for f in some]) for some in (parts, files))
+    assert len(steps) >= 2 and len(parts) >= 2 and "data-src" not in steps[0][0] and len(heard) == len(whole)
+    loud = np.abs(whole) > 0.02
+    assert np.std(np.log(np.abs(heard[loud] / whole[loud]))) < 0.2
 
 
 def test_a_new_take_has_a_seed_of_its_own() -> None:

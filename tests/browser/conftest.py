@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
 
@@ -20,11 +24,16 @@ ARGUMENTS = [
 ]
 
 
+def chromium_path() -> str | None:
+    """The system's Chromium, or one on the PATH."""
+    names = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """A headless Chromium: the system's, one on the PATH, or Playwright's own."""
-    names = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
+    found = chromium_path()
     with sync_api.sync_playwright() as playwright:
         if found is None and not Path(playwright.chromium.executable_path).exists():
             pytest.skip("no Chromium: install it, or run `playwright install chromium`")
@@ -52,6 +61,65 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
+def visit(request: pytest.FixtureRequest, open_page: Callable[..., Any], address: str) -> Callable[..., Any]:
+    """Open the file's `address` as a new visitor; its `READY` holds then, a JavaScript expression."""
+
+    def opened(query: str = "", **options: Any) -> Any:
+        page = open_page(address + query, getattr(request.module, "PATIENCE_S", 40), **options)
+        page.wait_for_function(request.module.READY)
+        return page
+
+    return opened
+
+
+@pytest.fixture
 def page(visit: Callable[..., Any]) -> Any:
-    """The page of one visitor, as the file's `visit` opens it."""
+    """The page of one visitor, as `visit` opens it."""
     return visit()
+
+
+@pytest.fixture
+def page_that_hears(browser: Any, tmp_path: Path) -> Iterator[Callable[[str, bytes], Any]]:
+    """Open an address in a Chromium whose microphone hears a WAV file again and again, from the page's opening on."""
+    with contextlib.ExitStack() as open_ones:
+
+        def opened(url: str, wav: bytes) -> Any:
+            file = tmp_path / "microphone.wav"
+            file.write_bytes(wav)
+            fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+            arguments = [*ARGUMENTS, *fake, f"--use-file-for-fake-audio-capture={file}"]
+            chromium = browser.browser_type.launch(executable_path=chromium_path(), args=arguments)
+            open_ones.callback(chromium.close)
+            page = chromium.new_context(permissions=["microphone"]).new_page()
+            page.set_default_timeout(60_000)
+            page.goto(url)
+            return page
+
+        yield opened
+
+
+def recorded(page: Any, recorder: str, seconds: float) -> None:
+    """Record from the microphone with a `gr.Audio`."""
+    page.locator(recorder).get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(1000 * seconds)
+    page.locator(recorder).get_by_role("button", name="Stop", exact=True).click()
+
+
+def downloaded(page: Any, button: str) -> bytes:
+    """The file that a press gives."""
+    with page.expect_download() as event:
+        page.click(button)
+    return Path(event.value.path()).read_bytes()
+
+
+def finished(page: Any, player: str, gesture: Callable[[], Any]) -> tuple[np.ndarray, int]:
+    """Samples and rate of the sound that a gesture makes a player of the Audio tab offer, once it is whole."""
+    figure = page.locator(f"{player} figure")
+    before = figure.get_attribute("data-take") if figure.count() else None
+    gesture()
+    page.wait_for_function(
+        "([player, before]) => { const found = document.querySelector(`${player} figure[data-src]`);"
+        " return found && found.dataset.take !== before; }",
+        arg=[player, before],
+    )
+    return soundfile.read(io.BytesIO(downloaded(page, f"{player} a[download]")))

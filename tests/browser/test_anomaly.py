@@ -17,6 +17,7 @@ from PIL import Image
 from demos.anomaly import tab
 from demos.anomaly.densities import DENSITIES, FlowDensity
 from demos.core.checkpoint import ROOT
+from tests.browser.conftest import downloaded
 from tests.conftest import serving
 
 pytestmark = [
@@ -28,6 +29,8 @@ pytestmark = [
 Page = Any
 Visit = Callable[..., Page]
 BAD_ZIP = "broken.zip"
+PATIENCE_S = 25
+READY = "document.querySelector('#anomaly-frame .at-heat-map')"
 
 
 def surface(seed: int, dent: int = 0) -> bytes:
@@ -60,18 +63,6 @@ def address() -> Iterator[str]:
             yield url
 
 
-@pytest.fixture
-def visit(open_page: Visit, address: str) -> Visit:
-    """Open the page as a new visitor; its first picture is inspected."""
-
-    def opened(query: str = "", **options: Any) -> Page:
-        page = open_page(address + query, 25, **options)
-        page.wait_for_selector("#anomaly-frame .at-heat-map", state="attached")
-        return page
-
-    return opened
-
-
 def section(page: Page, name: str, inside: str) -> Page:
     """Open an inner tab and give its panel."""
     page.get_by_role("tab", name=name).click()
@@ -83,12 +74,6 @@ def score(page: Page, note: str = "#anomaly-note") -> float:
     found = re.search(r"Score (-?[\d.]+)", page.inner_text(note))
     assert found
     return float(found[1])
-
-
-def downloaded(page: Page, button: str) -> bytes:
-    with page.expect_download() as event:
-        page.click(button)
-    return open(event.value.path(), "rb").read()
 
 
 def test_the_first_example_is_inspected_at_once(page: Page) -> None:

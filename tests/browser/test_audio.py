@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import soundfile
 from demos.audio import tab
 from demos.audio.pitch import track
 from demos.core.checkpoint import ROOT
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import downloaded, recorded
 from tests.conftest import serving
 
 pytestmark = [
@@ -29,6 +28,8 @@ Page = Any
 Visit = Callable[..., Page]
 RATE = 24_000
 NOTE, PLAYED = "#audio-note", "#audio-transferred"
+PATIENCE_S = 90
+READY = f"document.querySelector('{NOTE} figure')"
 
 
 def tone(f0_hz: float, seconds: float, rate: int = RATE) -> bytes:
@@ -43,18 +44,6 @@ def tone(f0_hz: float, seconds: float, rate: int = RATE) -> bytes:
 def address() -> Iterator[str]:
     with serving(tab) as url:
         yield url
-
-
-@pytest.fixture
-def visit(open_page: Visit, address: str) -> Visit:
-    """Open the page as a new visitor; its first note is there."""
-
-    def opened(query: str = "", **options: Any) -> Page:
-        page = open_page(address + query, 40, **options)
-        page.wait_for_selector(f"{NOTE} figure")
-        return page
-
-    return opened
 
 
 @pytest.fixture
@@ -83,12 +72,9 @@ def new_sound(page: Page, gesture: Callable[[], Any], player: str = NOTE) -> str
     return page.inner_text(f"{player} figcaption b")
 
 
-def downloaded(page: Page, player: str = NOTE) -> np.ndarray:
+def samples_of(page: Page, player: str = NOTE) -> np.ndarray:
     """The samples of the WAV file that the player offers."""
-    with page.expect_download() as event:
-        page.click(f"{player} a[download]")
-    assert event.value.suggested_filename.endswith(".wav")
-    samples, rate = soundfile.read(event.value.path())
+    samples, rate = soundfile.read(io.BytesIO(downloaded(page, f"{player} a[download]")))
     assert rate == RATE
     return samples
 
@@ -120,12 +106,12 @@ def test_the_tab_opens_with_a_map_and_a_quiet_example(page: Page) -> None:
     assert page.evaluate(f"document.querySelector('{NOTE} audio').paused")
     page.wait_for_function(f"document.querySelector('{NOTE} audio').duration > 1")
     assert page.locator(f"{NOTE} .spectrogram").evaluate("picture => picture.naturalWidth") > 100
-    assert np.abs(downloaded(page)).max() > 0.01
+    assert np.abs(samples_of(page)).max() > 0.01
 
 
 def test_a_click_on_the_map_sounds_and_is_kept(page: Page) -> None:
     first = new_sound(page, lambda: page.mouse.click(*on_map(page, 0.5, 0.45)))
-    assert first.endswith(", A3") and pitch_of(downloaded(page)) == pytest.approx(57, abs=0.3)
+    assert first.endswith(", A3") and pitch_of(samples_of(page)) == pytest.approx(57, abs=0.3)
     name = page.locator("#audio-map .names button").first
     title = new_sound(page, lambda: name.click())
     assert title.lower().startswith(name.inner_text().lower())
@@ -156,7 +142,7 @@ def test_a_drag_sounds_on_its_way_and_ends_where_it_ends(page: Page) -> None:
 def test_the_piano_is_played_with_mouse_and_keys(page: Page) -> None:
     assert page.locator("#audio-piano .keys button").count() >= 25
     assert new_sound(page, lambda: page.get_by_role("button", name="C 4", exact=True).click()).endswith(", C4")
-    assert pitch_of(downloaded(page)) == pytest.approx(60, abs=0.3)
+    assert pitch_of(samples_of(page)) == pytest.approx(60, abs=0.3)
     assert new_sound(page, lambda: page.keyboard.press("d")).endswith(", E3")
     page.locator("#audio-piano .keys .on").focus()
     assert new_sound(page, lambda: page.keyboard.press("ArrowRight")).endswith(", F3")
@@ -181,21 +167,48 @@ def test_an_example_is_heard_redrawn_and_played(transfer: Page) -> None:
     page = transfer
     new_sound(page, lambda: page.click("#audio-whistle"), PLAYED)
     page.wait_for_selector("#audio-given #waveform, #audio-given .waveform-container", state="attached")
-    assert 76 < pitch_of(downloaded(page, PLAYED)) < 88
+    assert 76 < pitch_of(samples_of(page, PLAYED)) < 88
     drag(page, "#audio-curves .pitch", [(0.01, 0.5), (0.999, 0.5)])
     new_sound(page, lambda: page.click("#audio-synthesise"), PLAYED)
-    samples = downloaded(page, PLAYED).astype(np.float32)
+    samples = samples_of(page, PLAYED).astype(np.float32)
     found = track(samples, RATE, 120)
     assert np.ptp(12 * np.log2(found.f0_hz[found.confidence > 0.8])) < 1
     drag(page, "#audio-curves .level", [(0.5, 0.98), (0.999, 0.98)])
     new_sound(page, lambda: page.click("#audio-synthesise"), PLAYED)
-    samples = downloaded(page, PLAYED)
+    samples = samples_of(page, PLAYED)
     half = len(samples) // 2
     assert np.abs(samples[half + RATE // 2 :]).max() < 0.05 * np.abs(samples[:half]).max()
     page.get_by_role("button", name="As heard").click()
     new_sound(page, lambda: page.click("#audio-synthesise"), PLAYED)
-    again = track(downloaded(page, PLAYED).astype(np.float32), RATE, 120)
+    again = track(samples_of(page, PLAYED).astype(np.float32), RATE, 120)
     assert np.ptp(12 * np.log2(again.f0_hz[again.confidence > 0.8])) > 5
+
+
+def test_curves_are_redrawn_by_keyboard(transfer: Page) -> None:
+    page = transfer
+
+    def curve(name: str) -> list[float]:
+        return json.loads(page.evaluate("window.atelierSurfaces['audio-curves'].text()"))[name]
+
+    before, quiet = curve("pitch"), curve("level")
+    page.focus("#audio-curves .pitch")
+    assert "arrow" in page.inner_text("#audio-curves .foot") and "pitch" in page.get_attribute(
+        "#audio-curves .pitch", "aria-label"
+    )
+    for key in ("Shift+ArrowRight", "Shift+ArrowRight", "ArrowUp", "ArrowUp", "Shift+ArrowUp"):
+        page.keyboard.press(key)
+    moved = [after - was for was, after in zip(before, curve("pitch"), strict=True)]
+    assert moved[120] == pytest.approx(3, abs=0.02) and moved[:100] == [0] * 100 and moved[140:] == [0] * 261
+    assert page.get_attribute("#audio-curves .pitch", "aria-valuetext").startswith("1.20 s")
+    assert page.evaluate("getComputedStyle(document.querySelector('#audio-curves .pitch')).outlineStyle") == "solid"
+    page.keyboard.press("Tab")
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+    assert quiet[120] - curve("level")[120] == pytest.approx(6, abs=0.2)
+    new_sound(page, lambda: page.click("#audio-synthesise"), PLAYED)
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
+    assert curve("pitch") == before and curve("level") == quiet
 
 
 def test_uploads_give_a_sound_a_hint_or_a_sentence(transfer: Page) -> None:
@@ -207,7 +220,7 @@ def test_uploads_give_a_sound_a_hint_or_a_sentence(transfer: Page) -> None:
         files.set_input_files({"name": "a.wav", "mimeType": "audio/wav", "buffer": data})
 
     new_sound(page, lambda: send(tone(220, 1.5)), PLAYED)
-    assert pitch_of(downloaded(page, PLAYED)) == pytest.approx(57, abs=0.3)
+    assert pitch_of(samples_of(page, PLAYED)) == pytest.approx(57, abs=0.3)
     page.click("#audio-given button[title='Clear'], #audio-given button[aria-label='Clear']")
     soundfile.write(silence := io.BytesIO(), np.zeros(RATE), RATE, format="WAV")
     send(silence.getvalue())
@@ -217,27 +230,12 @@ def test_uploads_give_a_sound_a_hint_or_a_sentence(transfer: Page) -> None:
     page.wait_for_selector("text=not a sound file")
 
 
-def test_a_microphone_is_recorded(address: str, browser: Any, tmp_path: Path) -> None:
-    voice = tmp_path / "voice.wav"
-    voice.write_bytes(tone(196, 8, 48_000))
-    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-    arguments = [*ARGUMENTS, *fake, f"--use-file-for-fake-audio-capture={voice}"]
-    path = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
-    listening = browser.browser_type.launch(executable_path=path, args=arguments)
-    try:
-        page = listening.new_context(permissions=["microphone"]).new_page()
-        page.set_default_timeout(40_000)
-        page.goto(address)
-        page.get_by_role("tab", name="Timbre transfer").click()
-        page.wait_for_selector(f"{PLAYED} figure")
-        page.locator("#audio-given").get_by_role("button", name="Record", exact=True).click()
-        page.wait_for_timeout(4000)
-        new_sound(
-            page, lambda: page.locator("#audio-given").get_by_role("button", name="Stop", exact=True).click(), PLAYED
-        )
-        assert pitch_of(downloaded(page, PLAYED)) == pytest.approx(55, abs=0.5)
-    finally:
-        listening.close()
+def test_a_microphone_is_recorded(address: str, page_that_hears: Callable[[str, bytes], Page]) -> None:
+    page = page_that_hears(address, tone(196, 8, 48_000))
+    page.get_by_role("tab", name="Timbre transfer").click()
+    page.wait_for_selector(f"{PLAYED} figure")
+    new_sound(page, lambda: recorded(page, "#audio-given", 4), PLAYED)
+    assert pitch_of(samples_of(page, PLAYED)) == pytest.approx(55, abs=0.5)
 
 
 @pytest.mark.parametrize("query", ["", "?__theme=dark"])

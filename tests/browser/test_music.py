@@ -17,6 +17,7 @@ from demos.audio.files import wav_bytes
 from demos.audio.music.midi import GridNote, midi_bytes, read_midi
 from demos.audio.tab import music
 from demos.core.checkpoint import ROOT
+from tests.browser.conftest import downloaded, recorded
 from tests.conftest import serving
 
 pytestmark = [
@@ -29,24 +30,14 @@ pytestmark = [
 Page = Any
 Visit = Callable[..., Page]
 LANE_TOP = 46 * 11
+PATIENCE_S = 90
+READY = "document.querySelector('#music-roll .roll-grid')?.width > 200"
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with serving(types.SimpleNamespace(TITLE="Music", build=music.build)) as url:
         yield url
-
-
-@pytest.fixture
-def visit(open_page: Visit, address: str) -> Visit:
-    """Open the page as a new visitor; the first melody is there."""
-
-    def opened(query: str = "", **options: Any) -> Page:
-        page = open_page(address + query, 90, **options)
-        page.wait_for_function("document.querySelector('#music-roll .roll-grid')?.width > 200")
-        return page
-
-    return opened
 
 
 def roll(page: Page) -> dict[str, Any]:
@@ -78,10 +69,14 @@ def at(page: Page, step: float, y: float) -> tuple[float, float]:
     return box["x"] + step * box["width"] / (16 * roll(page)["bars"]), box["y"] + y
 
 
-def downloaded(page: Page, button: str) -> bytes:
-    with page.expect_download() as event:
-        page.click(button)
-    return open(event.value.path(), "rb").read()
+def humming(rate: int, rest: float = 0.5) -> bytes:
+    """A WAV file of three hummed notes, a beat each at 80 beats a minute, with silence before and after them."""
+    beat = 60 / 80
+    samples = np.zeros(int((2 * rest + 3 * beat) * rate))
+    for i, f0_hz in enumerate((220.0, 246.94, 277.18)):
+        t, first = np.arange(int(0.95 * beat * rate)) / rate, int((rest + i * beat) * rate)
+        samples[first : first + len(t)] = 0.3 * np.sin(2 * np.pi * f0_hz * t) * np.hanning(len(t)) ** 0.25
+    return wav_bytes(samples, rate)
 
 
 def test_a_drawn_melody_is_harmonised_refilled_and_downloaded(page: Page) -> None:
@@ -147,17 +142,20 @@ def test_melodies_come_from_files_and_from_humming(page: Page) -> None:
     page.locator("#music-upload").locator("xpath=..").locator("input[type=file]").first.set_input_files(data)
     page.wait_for_function("document.querySelector('#music-note').innerText.includes('from the file')")
     assert [p - voice(page, 0)[0][0] for p, *_ in voice(page, 0)] == [0, 2, 4]
-    rate, sixteenth = 24_000, 15 / 80
-    samples = np.zeros(3 * rate)
-    for f0_hz, first in ((220.0, 0.5), (246.94, 0.5 + 4 * sixteenth), (277.18, 0.5 + 8 * sixteenth)):
-        t = np.arange(int(3.8 * sixteenth * rate)) / rate
-        part = slice(int(first * rate), int(first * rate) + len(t))
-        samples[part] = 0.3 * np.sin(2 * np.pi * f0_hz * t) * np.hanning(len(t)) ** 0.25
-    hum = {"name": "hum.wav", "mimeType": "audio/wav", "buffer": wav_bytes(samples, rate)}
+    hum = {"name": "hum.wav", "mimeType": "audio/wav", "buffer": humming(24_000)}
     page.locator("#music-hum button[aria-label='Upload file']").click()
     page.locator("#music-hum input[type=file]").first.set_input_files(hum)
     page.wait_for_function("document.querySelector('#music-note').innerText.includes('you hummed')")
     assert [(p - voice(page, 0)[0][0], s) for p, s, _ in voice(page, 0)] == [(0, 0), (2, 4), (4, 8)]
+
+
+def test_a_tune_is_hummed_into_the_microphone(address: str, page_that_hears: Callable[[str, bytes], Page]) -> None:
+    page = page_that_hears(address, humming(48_000, 1.5))
+    page.wait_for_function(READY)
+    recorded(page, "#music-hum", 9)
+    page.wait_for_function("document.querySelector('#music-note').innerText.includes('you hummed')")
+    tune = "".join(str(pitch - min(p for p, *_ in voice(page, 0))) for pitch, *_ in voice(page, 0))
+    assert "024" in tune and set(tune) <= set("024")
 
 
 @pytest.mark.parametrize("query", ["", "?__theme=dark"])

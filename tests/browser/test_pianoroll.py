@@ -15,6 +15,8 @@ from demos.ui.pianoroll import Roll, pianoroll
 pytestmark = pytest.mark.browser
 FIRST = Roll(((67, 0, 4, 0), (60, 8, 4, 1)), 2)
 Page = Any
+PATIENCE_S = 15
+READY = "document.querySelector('#tune .roll-grid')?.width > 200"
 
 
 def echo(text: str) -> str:
@@ -47,18 +49,6 @@ def address() -> Iterator[str]:
     )
     yield url
     page.close()
-
-
-@pytest.fixture
-def visit(open_page: Callable[..., Page], address: str) -> Callable[..., Page]:
-    """Open the page as a new visitor; the grid has its size."""
-
-    def opened(**options: Any) -> Page:
-        page = open_page(address, 15, **options)
-        page.wait_for_function("document.querySelector('#tune .roll-grid')?.width > 200")
-        return page
-
-    return opened
 
 
 def value(page: Page) -> dict[str, Any]:
@@ -114,6 +104,30 @@ def test_a_voice_sings_one_note_at_a_time_and_voices_overlap(page: Page) -> None
     page.click("#tune [data-voice='2']")
     drag(page, (2, 55))
     assert notes(page)[:3] == [[67, 0, 2, 0], [69, 2, 4, 0], [55, 2, 4, 2]]
+
+
+def test_a_repeated_note_differs_from_a_held_one(page: Page) -> None:
+    for first in (16, 20):
+        drag(page, (first, 72), (first + 3, 72))
+    page.click("#tune [data-voice='1']")
+    drag(page, (16, 64), (23, 64))
+    assert [n for n in notes(page) if n[1] >= 16] == [[72, 16, 4, 0], [64, 16, 8, 1], [72, 20, 4, 0]]
+    page.mouse.move(*at(page, 2, 40))
+    page.wait_for_timeout(200)
+
+    def colours(pitch: int) -> list[list[int]]:
+        """Just before, at the beginning, and in the middle of the sixteenth in which the second note begins."""
+        box = page.locator("#tune .roll-grid").bounding_box()
+        size, y = box["width"] / 32, at(page, 0, pitch)[1] - box["y"]
+        return page.evaluate(
+            "([y, ...xs]) => xs.map((x) => [...document.querySelector('#tune .roll-grid').getContext('2d')"
+            ".getImageData(x, y, 1, 1).data])",
+            [round(y), round(20 * size) - 1, round(20 * size) + 1, round(21.5 * size)],
+        )
+
+    gap, onset, middle = colours(72)
+    assert gap != middle and onset != middle and gap != onset
+    assert len({tuple(c) for c in colours(64)}) == 1
 
 
 def test_voices_spans_and_notes_are_marked(page: Page) -> None:

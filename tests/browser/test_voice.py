@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
 from demos.audio.tab import voice
 from demos.core.checkpoint import ROOT
+from tests.browser.conftest import finished
 from tests.conftest import serving
 
 pytestmark = [
@@ -23,6 +22,9 @@ pytestmark = [
 ]
 Page = Any
 Visit = Callable[..., Page]
+Said = Callable[[Callable[[], Any]], np.ndarray]
+PATIENCE_S = 90
+READY = "document.querySelector('#voice-sound figure[data-src]')"
 
 
 @pytest.fixture(scope="module")
@@ -32,50 +34,49 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(open_page: Visit, address: str) -> Visit:
-    """Open the page as a new visitor."""
-
-    def opened(query: str = "", **options: Any) -> Page:
-        page = open_page(address + query, 60, **options)
-        page.wait_for_selector("#voice-speak")
-        return page
-
-    return opened
+def said(page: Page) -> Said:
+    """The samples that a gesture makes the page offer."""
+    return lambda gesture: finished(page, "#voice-sound", gesture)[0]
 
 
-def said(page: Page, gesture: Callable[[], Any]) -> np.ndarray:
-    """The samples that a gesture makes the page play."""
-    figure = page.locator("#voice-sound figure")
-    before = figure.get_attribute("data-take") if figure.count() else None
-    gesture()
-    page.wait_for_function(
-        "before => { const figure = document.querySelector('#voice-sound figure');"
-        " return figure && figure.dataset.take !== before && figure.querySelector('audio').duration > 0.2; }",
-        arg=before,
-    )
-    with page.expect_download() as event:
-        page.click("#voice-sound a[download]")
-    with open(event.value.path(), "rb") as file:
-        return soundfile.read(io.BytesIO(file.read()))[0]
+def test_the_section_opens_with_an_example_that_is_spoken(page: Page) -> None:
+    assert "7946" in page.input_value("#voice-text textarea, #voice-text input")
+    page.wait_for_selector("#voice-sound figure .spectrogram")
+    page.wait_for_function("document.querySelector('#voice-sound audio').duration > 3")
+    assert page.evaluate("document.querySelector('#voice-sound audio').paused")
+    assert page.locator("#voice-shelf li audio").count() == 0
 
 
-def test_digits_are_spoken_blended_and_taken_again(page: Page) -> None:
-    first = said(page, lambda: page.click("#voice-speak"))
+def test_long_numbers_begin_to_sound_before_they_are_finished(page: Page, said: Said) -> None:
+    page.locator("#voice-text textarea, #voice-text input").fill("1234567890 " * 4)
+
+    def listen() -> None:
+        page.click("#voice-speak")
+        page.wait_for_function(
+            "(({ paused, currentTime }) => !document.querySelector('#voice-sound figure').dataset.src"
+            " && !paused && currentTime > 0)(document.querySelector('#voice-sound audio'))"
+        )
+
+    assert len(said(listen)) > 12 * 8000
+
+
+def test_digits_are_spoken_blended_and_taken_again(page: Page, said: Said) -> None:
+    first = said(lambda: page.click("#voice-speak"))
     assert 0.05 < np.abs(first).max() <= 0.951
-    same = said(page, lambda: page.click("#voice-speak"))
+    same = said(lambda: page.click("#voice-speak"))
     assert np.array_equal(first, same)
-    take = said(page, lambda: page.click("#voice-again"))
+    take = said(lambda: page.click("#voice-again"))
     assert not (len(take) == len(first) and np.array_equal(first, take))
     page.locator("#voice-other input").click()
     page.get_by_role("option", name="Theo").click()
-    blend = said(page, lambda: page.click("#voice-speak"))
+    blend = said(lambda: page.click("#voice-speak"))
     assert not (len(blend) == len(take) and np.array_equal(blend, take))
     page.get_by_role("button", name="This session").click()
     page.wait_for_function("document.querySelectorAll('#voice-shelf li:not(.empty)').length === 4")
 
 
-def test_an_example_is_spoken_at_a_press(page: Page) -> None:
-    pin = said(page, lambda: page.click("#voice-example-2"))
+def test_an_example_is_spoken_at_a_press(page: Page, said: Said) -> None:
+    pin = said(lambda: page.click("#voice-example-2"))
     assert page.input_value("#voice-text textarea, #voice-text input") == "4071" and len(pin) > 8000
 
 

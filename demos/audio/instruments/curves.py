@@ -11,6 +11,7 @@ from demos.audio.files import LONGEST_SECONDS, SILENCE
 from demos.audio.instruments.data import FLOOR_DB, HOP, SAMPLE_RATE
 from demos.audio.pitch import track
 from demos.audio.spectra import level_db
+from demos.core.cancel import OnStep
 
 __all__ = ["Curves", "listen", "since_onset", "tuned"]
 
@@ -54,9 +55,12 @@ class Curves:
         return Curves(np.clip(f0, *PITCH_HZ), np.clip(level, FLOOR_DB, 0), np.clip(sure, 0, 1))
 
 
-def listen(samples: np.ndarray) -> Curves:
-    """Curves of `(N,)` samples; the level is moved so that the loud parts lie where the instruments' notes do."""
-    found = track(samples, SAMPLE_RATE, HOP, 40.0, 2100.0)
+def listen(samples: np.ndarray, on_step: OnStep | None = None) -> Curves:
+    """Curves of `(N,)` samples; the level is moved so that the loud parts lie where the instruments' notes do.
+
+    `on_step(i, n, None)` is called as the search for the pitch goes on; it may raise `Cancelled`.
+    """
+    found = track(samples, SAMPLE_RATE, HOP, 40.0, 2100.0, on_step=on_step)
     level = level_db(torch.from_numpy(samples)[None], HOP)[0].double().numpy()
     if np.abs(samples).max(initial=0) >= SILENCE:
         level = np.clip(level + USUAL_DB - np.percentile(level, 95), FLOOR_DB, 0)

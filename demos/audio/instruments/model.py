@@ -20,6 +20,7 @@ from demos.audio.files import Audio, Sound, fade, read_audio
 from demos.audio.instruments.curves import Curves, listen, since_onset, tuned
 from demos.audio.instruments.data import FLOOR_DB, HOP, SAMPLE_RATE
 from demos.audio.instruments.networks import SPREAD, InstrumentModel
+from demos.audio.synthesiser import FRAMES_A_BLOCK
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, autocast, pick_device, set_threads
@@ -37,7 +38,7 @@ MOST_NOTES = 2_000
 LONGEST_TUNE = 300.0
 VIBRATO_HZ, TAIL, RELEASE = 5.5, 0.3, 0.06
 PEAK_DB = (-32.0, -8.0)
-NOTES_A_BATCH = 16
+NOTES_A_BATCH, SPAN = 16, 8.0
 Timbre: TypeAlias = "str | Mapping[str, float] | np.ndarray | tuple[float, float]"
 """A name, weights of names, a vector `(Z,)`, or a place `(x, y)` on the map, 0 to 1."""
 
@@ -168,33 +169,55 @@ class Instruments:
             ValueError: no notes, too many, or one out of range.
         """
         seed = normalise_seed(seed)
-        if not 1 <= len(notes) <= MOST_NOTES:
-            raise ValueError(f"A tune has 1 to {MOST_NOTES:,} notes; this one has {len(notes):,}.")
-        settings = ("pitch", "seconds", "loudness")
-        checked = [replace(n, **{s: number_in(LIMITS, s, getattr(n, s)) for s in settings}) for n in notes]
-        if not all(0 <= n.start <= LONGEST_TUNE for n in checked):
-            raise ValueError(f"Notes must start within {LONGEST_TUNE:g} seconds.")
-        z = torch.from_numpy(self.timbre(instrument)).float()
-        end = max(n.start + n.seconds for n in checked) + TAIL + 0.1
-        mix = np.zeros(math.ceil(end * SAMPLE_RATE), np.float32)
-        order = sorted(checked, key=lambda n: n.seconds)
-        groups = [order[i : i + NOTES_A_BATCH] for i in range(0, len(order), NOTES_A_BATCH)]
-        for i, group in enumerate(groups):
-            curves = [self._note(n.pitch, n.seconds, n.loudness, Touch(), instrument) for n in group]
-            made = self._render(curves, z.expand(len(group), -1), seed + i, None)
-            for note, samples in zip(group, made, strict=True):
-                at = round(note.start * SAMPLE_RATE)
-                mix[at : at + len(samples)] += fade(samples, SAMPLE_RATE)[: len(mix) - at]
-            report(on_step, i + 1, len(groups))
-        return Sound(_safe(mix), SAMPLE_RATE, seed)
+        return Sound(_safe(self.together([notes], [instrument], seed=seed, on_step=on_step)[0]), SAMPLE_RATE, seed)
 
-    def listen(self, audio: Audio) -> Curves:
+    def together(
+        self,
+        tunes: Sequence[Sequence[TuneNote]],
+        instruments: Sequence[Timbre],
+        *,
+        seed: int = 0,
+        on_step: OnStep | None = None,
+    ) -> np.ndarray:
+        """Tunes that instruments play together, an instrument a tune: `(tunes, N)` samples, not yet limited.
+
+        Notes are made in the order of their time, so that listening can begin before the end is made.
+
+        Args:
+            on_step: called as `on_step(i, n, so_far)` after each batch of notes, with a function that gives the mix
+                `(m,)` up to the first note that is still missing; may raise `Cancelled`.
+
+        Raises:
+            ValueError: as `perform`.
+        """
+        for notes in tunes:
+            if not 1 <= len(notes) <= MOST_NOTES:
+                raise ValueError(f"A tune has 1 to {MOST_NOTES:,} notes; this one has {len(notes):,}.")
+        parts = [(voice, self._checked(note)) for voice, notes in enumerate(tunes) for note in notes]
+        timbres = [self.timbre(instrument) for instrument in instruments]
+        end = max(note.start + note.seconds for _, note in parts) + TAIL + 0.1
+        made = np.zeros((len(tunes), math.ceil(end * SAMPLE_RATE)), np.float32)
+        batches = _batches(parts)
+        for i, batch in enumerate(batches):
+            curves = [self._note(n.pitch, n.seconds, n.loudness, Touch(), timbres[voice]) for voice, n in batch]
+            z = torch.from_numpy(np.stack([timbres[voice] for voice, _ in batch])).float()
+            for (voice, note), samples in zip(batch, self._render(curves, z, seed + i, None), strict=True):
+                at = round(note.start * SAMPLE_RATE)
+                made[voice, at : at + len(samples)] += fade(samples, SAMPLE_RATE)[: made.shape[1] - at]
+            missing = min((note.start for later in batches[i + 1 :] for _, note in later), default=end)
+            report(on_step, i + 1, len(batches), lambda until=missing: made[:, : round(until * SAMPLE_RATE)].sum(0))
+        return made
+
+    def listen(self, audio: Audio, on_step: OnStep | None = None) -> Curves:
         """Pitch and level of a recording, to look at, to redraw, and to give to `transfer`.
+
+        Args:
+            on_step: called as `on_step(i, n, None)` as it goes on; may raise `Cancelled`.
 
         Raises:
             ValueError: the recording cannot be used; see `read_audio`.
         """
-        return listen(read_audio(audio, SAMPLE_RATE))
+        return listen(read_audio(audio, SAMPLE_RATE), on_step)
 
     def transfer(
         self,
@@ -215,6 +238,7 @@ class Instruments:
             offset: dB, -20 to 20.
             threshold: frames less sure of their pitch than this, 0 to 1, stay silent.
             autotune: 0 keeps the pitch, 1 moves it to the nearest semitone.
+            on_step: called as `on_step(i, n, so_far)` with the samples `(m,)` made until then; may raise `Cancelled`.
 
         Raises:
             ValueError: the recording cannot be used, or a setting is out of range.
@@ -231,6 +255,11 @@ class Instruments:
                 silence, SAMPLE_RATE, seed, "No pitch was found in this recording; sing or play one note at a time."
             )
         return Sound(_safe(fade(self._render([curves], z, seed, on_step)[0], SAMPLE_RATE)), SAMPLE_RATE, seed)
+
+    def _checked(self, note: TuneNote) -> TuneNote:
+        if not 0 <= note.start <= LONGEST_TUNE:
+            raise ValueError(f"Notes must start within {LONGEST_TUNE:g} seconds.")
+        return replace(note, **{s: number_in(LIMITS, s, getattr(note, s)) for s in ("pitch", "seconds", "loudness")})
 
     def _note(self, pitch: float, seconds: float, loudness: float, touch: Touch, instrument: Timbre) -> Curves:
         """The curves of one note, the room's tail included."""
@@ -261,12 +290,26 @@ class Instruments:
 
         f0, level = rows([c.f0_hz for c in curves], None), rows([c.level for c in curves], FLOOR_DB)
         onset = rows([since_onset(c) for c in curves], None)
+        made = np.zeros((len(curves), (frames - 1) * HOP), np.float32)
+        done, count = 0, math.ceil((frames - 1) / FRAMES_A_BLOCK)
         with self.lane.hold(), torch.inference_mode(), autocast(self.device):
-            made = self.network(
-                f0, level, onset, z.to(self.device), generator(seed), None, lambda i, n: report(on_step, i, n)
-            )
-        made = made.float().cpu().numpy()
+            for i, part in enumerate(self.network.parts(f0, level, onset, z.to(self.device), generator(seed))):
+                made[:, done : done + part.shape[1]] = part.float().cpu().numpy()
+                done += part.shape[1]
+                report(on_step, i + 1, count, made[0, :done])
         return [m[: (len(c.level) - 1) * HOP] for m, c in zip(made, curves, strict=True)]
+
+
+def _batches(parts: list[tuple[int, TuneNote]]) -> list[list[tuple[int, TuneNote]]]:
+    """Notes of about equal length together, one span of time after the other; the first span is half as long."""
+    spans: dict[int, list[tuple[int, TuneNote]]] = {}
+    for part in sorted(parts, key=lambda part: part[1].start):
+        spans.setdefault(int(part[1].start / SPAN + 0.5), []).append(part)
+    made = []
+    for span in spans.values():
+        order = sorted(span, key=lambda part: part[1].seconds)
+        made += [order[i : i + NOTES_A_BATCH] for i in range(0, len(order), NOTES_A_BATCH)]
+    return made
 
 
 def _weight(value: object) -> float:

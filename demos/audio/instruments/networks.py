@@ -9,7 +9,7 @@ instrument is invented. A second, tiny network draws the envelope of a note that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from demos.audio.classifier import Listener
 from demos.audio.instruments.data import FLOOR_DB, HOP, INSTRUMENTS, MEL, SAMPLE_RATE
-from demos.audio.synthesiser import filtered_noise, harmonics, reverberate
+from demos.audio.synthesiser import FRAMES_A_BLOCK, echoes, filtered_noise, harmonic_parts
 
 __all__ = ["SPREAD", "Envelope", "InstrumentModel", "amplitude"]
 
@@ -146,11 +146,34 @@ class InstrumentModel(ModelMixin, ConfigMixin):
         share = share / share.sum(2, keepdim=True).clamp_min(1e-5)
         return 2 * amplitude(loud) * share * gain, amplitude(noise - 3) * gain
 
-    def echo(self, dry: Tensor, z: Tensor) -> Tensor:
-        """`dry` `(B, N)` with the learned room, as wet as the timbre `(B, Z)` asks for."""
-        decay = torch.exp(-torch.arange(len(self.room), device=dry.device) / (0.08 * SAMPLE_RATE))
-        wet = torch.sigmoid(self.wetness(z).float())
-        return reverberate(dry, wet * (self.room.float() * decay))
+    def echo(self, z: Tensor) -> Tensor:
+        """Impulse response `(B, L)` of the learned room, as wet as the timbre `(B, Z)` asks for."""
+        decay = torch.exp(-torch.arange(len(self.room), device=z.device) / (0.08 * SAMPLE_RATE))
+        return torch.sigmoid(self.wetness(z).float()) * (self.room.float() * decay)
+
+    def parts(
+        self,
+        f0_hz: Tensor,
+        level: Tensor,
+        onset: Tensor,
+        z: Tensor,
+        generator: torch.Generator,
+        stretch: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """Sound `(B, (M - 1) * HOP)` in parts of `FRAMES_A_BLOCK` frames, each made when it is asked for.
+
+        Args:
+            f0_hz, level, onset, z: as for `controls`.
+            generator: draws the noise.
+            stretch: `(B,)` stiffness of the strings; None to ask the network.
+        """
+        mean = z if z.ndim == 2 else z.mean(1)
+        tones, noise = self.controls(f0_hz, level, onset, z)
+        if stretch is None:
+            stretch = self.stretch(mean, f0_hz.log().mean(1).exp())
+        hiss = filtered_noise(noise, HOP, generator).split(FRAMES_A_BLOCK * HOP, 1)
+        tonal = harmonic_parts(f0_hz, tones, SAMPLE_RATE, HOP, stretch)
+        return echoes((a + b for a, b in zip(tonal, hiss, strict=True)), self.echo(mean))
 
     def forward(
         self,
@@ -160,19 +183,6 @@ class InstrumentModel(ModelMixin, ConfigMixin):
         z: Tensor,
         generator: torch.Generator,
         stretch: Tensor | None = None,
-        on_block: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """Sound `(B, (M - 1) * HOP)`.
-
-        Args:
-            f0_hz, level, onset, z: as for `controls`.
-            generator: draws the noise.
-            stretch: `(B,)` stiffness of the strings; None to ask the network.
-            on_block: as for `harmonics`.
-        """
-        mean = z if z.ndim == 2 else z.mean(1)
-        tones, noise = self.controls(f0_hz, level, onset, z)
-        if stretch is None:
-            stretch = self.stretch(mean, f0_hz.log().mean(1).exp())
-        tonal = harmonics(f0_hz, tones, SAMPLE_RATE, HOP, stretch, on_block)
-        return self.echo(tonal + filtered_noise(noise, HOP, generator), mean)
+        """Sound `(B, (M - 1) * HOP)`; the arguments are those of `parts`."""
+        return torch.cat(list(self.parts(f0_hz, level, onset, z, generator, stretch)), 1)

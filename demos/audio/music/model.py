@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demos.audio.music.data import HIGHEST, LOWEST, RANGES, VOICES, from_tokens, to_tokens
+from demos.audio.music.data import HIGHEST, LOWEST, RANGES, TOKENS, VOICES, from_tokens, to_tokens
 from demos.audio.music.midi import GridNote, grid_of, midi_bytes, notes_of
 from demos.audio.music.networks import ChoraleModel
+from demos.audio.music.rules import breaks
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, pick_device, set_threads
@@ -28,6 +29,7 @@ LIMITS = {"temperature": (0.0, 2.0), "bars": (1, 32)}
 STEPS_A_BAR = 16
 LONGEST = 32 * STEPS_A_BAR
 MOST_MELODY = 2_000
+TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,14 @@ class Score:
 
 
 class Chorales:
-    """Loads once, answers one caller at a time."""
+    """Loads once, answers one caller at a time.
 
-    def __init__(self, network: ChoraleModel, device: torch.device) -> None:
-        self.network, self.device, self.lane = network, device, Lane()
+    What is drawn is drawn given that it breaks no rule of `breaks`: a frame that does is drawn again, `tries` times at
+    most; then the frame that breaks the fewest is taken. With one try the model is drawn from as it is.
+    """
+
+    def __init__(self, network: ChoraleModel, device: torch.device, tries: int = TRIES) -> None:
+        self.network, self.device, self.lane, self.tries = network, device, Lane(), tries
 
     @classmethod
     def load(cls, checkpoint: str | Path = "music", device: str | None = None) -> Chorales:
@@ -154,7 +160,7 @@ class Chorales:
         seed: int | None = 0,
         on_step: OnStep | None = None,
     ) -> Score:
-        """Draw the cells of `grid` `(T, 4)` where `erased` `(T, 4)` is true, given all others.
+        """Draw the cells of `grid` `(T, 4)` where `erased` `(T, 4)` is true, given all others and the rules.
 
         Raises:
             ValueError: shapes that don't fit, nothing erased, pitches outside 36 to 81, or more than 32 bars.
@@ -169,7 +175,9 @@ class Chorales:
             report(on_step, t, n, lambda: from_tokens(tokens[0].cpu().numpy()))
 
         with self.lane.hold(), torch.inference_mode():
-            made, log_prob = self.network.fill(x, given, phase, stride, generator(seed), temperature, each)
+            made, log_prob = self.network.fill(
+                x, given, phase, stride, generator(seed), temperature, each, _cost, self.tries if temperature else 1
+            )
         made, surprise = from_tokens(made[0].cpu().numpy()), -log_prob[0].cpu().double().numpy()
         return Score(made, np.maximum(surprise, 0), np.zeros(made.shape, bool), seed)
 
@@ -189,6 +197,12 @@ class Chorales:
         phase = (torch.arange(len(grid), device=self.device) % STEPS_A_BAR)[None]
         stride = torch.zeros(1, dtype=torch.long, device=self.device)
         return tokens, torch.from_numpy(given)[None].to(self.device), phase, stride
+
+
+def _cost(before: Tensor, frames: Tensor) -> Tensor:
+    """How many rules each candidate `(B, K, 4)` breaks after the frame `(B, 1, 4)`; tokens both."""
+    first, then = (from_tokens(np.where(a == TOKENS, 0, a)) for a in (before.cpu().numpy(), frames.cpu().numpy()))
+    return torch.from_numpy(breaks(first, then).sum(-1)).to(frames.device)
 
 
 def _checked(grid: np.ndarray) -> np.ndarray:

@@ -108,10 +108,17 @@ class ChoraleModel(ModelMixin, ConfigMixin):
         generator: torch.Generator,
         temperature: float = 1.0,
         on_step: Callable[[int, int, Tensor], None] | None = None,
+        cost: Callable[[Tensor, Tensor], Tensor] | None = None,
+        tries: int = 1,
     ) -> tuple[Tensor, Tensor]:
-        """Draw the cells that are not given.
+        """Draw the cells that are not given, a frame of four voices at a time.
+
+        With a `cost`, the first of `tries` draws of each frame that costs least is taken. Where one costs nothing, this
+        is rejection sampling from p(frame | past, given, cost = 0).
 
         Args:
+            cost: of candidates `(B, tries, 4)` after frames `(B, 1, 4)`, tokens both: `(B, tries)` whole numbers.
+            tries: how many candidates.
             on_step: called as `on_step(t, T, x)` after each time step; may raise to stop.
 
         Returns:
@@ -122,18 +129,22 @@ class ChoraleModel(ModelMixin, ConfigMixin):
         memories: list[Memory | None] = [None] * len(self.decoder)
         before = torch.full_like(x[:, :1], TOKENS)
         surprise = torch.zeros(x.shape, device=x.device)
+        rows, order = torch.arange(len(x), device=x.device), torch.arange(tries, device=x.device)
         for t in range(x.shape[1]):
             h = self._before(before) + context[:, t : t + 1]
             for i, block in enumerate(self.decoder):
                 h, memories[i] = block(h, memories[i])
-            h = self.norm(h)[:, 0]
+            h = self.norm(h).expand(-1, tries, -1)
+            frames, nats = (a[:, t, None].repeat(1, tries, 1) for a in (x, surprise))
             for v in range(VOICES):
                 if given[:, t, v].all():
                     continue
-                logits = self._logits(h, x[:, t], v)
-                drawn = torch.where(given[:, t, v], x[:, t, v], draw(logits, generator, temperature))
-                x[:, t, v] = drawn
-                surprise[:, t, v] = torch.where(given[:, t, v], 0.0, log_prob_of(logits, drawn))
+                kept, logits = given[:, t, None, v], self._logits(h, frames, v)
+                frames[..., v] = torch.where(kept, frames[..., v], draw(logits, generator, temperature))
+                nats[..., v] = torch.where(kept, 0.0, log_prob_of(logits, frames[..., v]))
+            costs = torch.zeros_like(frames[..., 0]) if cost is None else cost(before, frames)
+            chosen = (costs * tries + order).argmin(1)
+            x[:, t], surprise[:, t] = frames[rows, chosen], nats[rows, chosen]
             before = x[:, t : t + 1]
             if on_step is not None:
                 on_step(t + 1, x.shape[1], x)

@@ -1,17 +1,21 @@
 const LEVELS = [-60, 0], QUIET = -45, AUDIBLE = -18, PITCHES = [24, 100], ROOM = 6, SPAN = 26;
-const LEFT = 44, FOOT = 18, STEP = 0.01, PAST = 40;
+const LEFT = 44, FOOT = 18, STEP = 0.01, PAST = 40, BUMP = 12, FAR = 4;
+const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 let state = JSON.parse(stored), heard = state, past = [], range = [48, 74];
 let settings = { transpose: 0, offset: 0, threshold: 0.5, autotune: 0 };
 
 root.innerHTML = `
-  <div class="paper"><canvas class="pitch" role="img"></canvas><canvas class="level" role="img"></canvas>
+  <div class="paper"><canvas class="pitch" tabindex="0" role="slider"></canvas>
+    <canvas class="level" tabindex="0" role="slider"></canvas>
     <p class="none">No pitch yet: record or choose a sound, or draw a line here.</p></div>
-  <div class="foot"><span>Drag over a curve to redraw it: pitch above, loudness below.</span>
+  <div class="foot"><span>Drag over a curve to redraw it, pitch above and loudness below; or focus it and use the arrow keys.</span>
     <span class="tools"><button type="button" class="toggle back">Undo</button>
     <button type="button" class="toggle reset">As heard</button></span></div>`;
 const [high, low] = root.querySelectorAll("canvas"), none = root.querySelector(".none");
-high.setAttribute("aria-label", `${LABEL}: pitch over time`);
-low.setAttribute("aria-label", `${LABEL}: loudness over time`);
+const KEYS_HELP = "left and right move the cursor, up and down redraw the curve there, Shift goes farther";
+high.setAttribute("aria-label", `${LABEL}: pitch over time; ${KEYS_HELP}`);
+low.setAttribute("aria-label", `${LABEL}: loudness over time; ${KEYS_HELP}`);
+let cursor = 0;
 
 const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 const count = () => state.pitch?.length || 0;
@@ -89,6 +93,8 @@ function drawPitch() {
     trace(place, played, sounds, colour("--body-text-color"), 1.5);
   }
   context.restore();
+  const now = state.pitch?.[cursor] ?? 0;
+  drawCursor(high, place, now, `${noteName(now)}, ${now.toFixed(1)} semitones${count() && sounds(cursor) ? "" : ", silent"}`);
 }
 
 function drawLevel() {
@@ -116,7 +122,34 @@ function drawLevel() {
     const played = (i) => clamp(level(i) + settings.offset, ...LEVELS);
     trace(place, played, sounds, colour("--body-text-color"), 1.5);
   }
+  const now = level(Math.min(cursor, count() - 1));
+  drawCursor(low, place, now, `${Math.round(now)} dB`);
 }
+
+/** The cursor of the keyboard on the curve that has the focus, and the values there for who listens to the page. */
+function drawCursor(canvas, { context, height, x, y }, value, text) {
+  if (!count()) return;
+  cursor = Math.min(cursor, count() - 1);
+  canvas.setAttribute("aria-valuenow", value.toFixed(1));
+  canvas.setAttribute("aria-valuetext", `${(cursor * STEP).toFixed(2)} s: ${text}`);
+  if (!canvas.matches(":focus-visible")) return;
+  const from = x(cursor - BUMP), to = x(cursor + BUMP);
+  context.fillStyle = context.strokeStyle = colour("--body-text-color");
+  context.globalAlpha = 0.08;
+  context.fillRect(from, 0, to - from, height);
+  context.globalAlpha = 1;
+  context.lineWidth = 1;
+  context.setLineDash([]);
+  context.beginPath();
+  context.moveTo(x(cursor), 0);
+  context.lineTo(x(cursor), height);
+  context.stroke();
+  context.beginPath();
+  context.arc(x(cursor), y(value), 5, 0, 7);
+  context.fill();
+}
+
+const noteName = (p) => `${NAMES[((Math.round(p) % 12) + 12) % 12]}${Math.floor(Math.round(p) / 12) - 1}`;
 
 function draw() {
   if (!high.clientWidth) return;
@@ -131,6 +164,50 @@ function blank() {
   return { pitch: Array(n).fill(60), level: Array(n).fill(-80), sure: Array(n).fill(0) };
 }
 
+function begin() {
+  past = [...past, state].slice(-PAST);
+  state = count() ? structuredClone(state) : blank();
+}
+
+function finish() {
+  keep(state);
+  trigger("input");
+}
+
+/** Arrow keys: a bump of the curve rises and falls at the cursor; presses that follow each other are one step back. */
+function keys(canvas, span, value, write, unit) {
+  let changing = false;
+  const end = () => {
+    if (changing) finish();
+    changing = false;
+  };
+  canvas.addEventListener("keydown", (event) => {
+    const along = { ArrowLeft: -1, ArrowRight: 1 }[event.key], up = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    const jump = { Home: 0, End: count() - 1 }[event.key];
+    if ((along ?? up ?? jump) === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    if (up) {
+      if (!changing) begin();
+      changing = true;
+      const before = Array.from({ length: count() }, (_, i) => value(i));
+      for (let i = Math.max(0, cursor - BUMP); i <= Math.min(count() - 1, cursor + BUMP); i++) {
+        const share = 0.5 + 0.5 * Math.cos((Math.PI * (i - cursor)) / (BUMP + 1));
+        write(i, clamp(before[i] + share * up * unit * (event.shiftKey ? FAR : 1), ...span()));
+      }
+      keep(state);
+    } else {
+      end();
+      cursor = clamp(jump ?? cursor + along * (event.shiftKey ? 5 * BUMP : 5), 0, Math.max(0, count() - 1));
+    }
+    draw();
+  });
+  canvas.addEventListener("blur", () => {
+    end();
+    draw();
+  });
+  canvas.addEventListener("focus", draw);
+}
+
 function pen(canvas, span, foot, write) {
   let last = null;
   const where = (event) => {
@@ -142,9 +219,9 @@ function pen(canvas, span, foot, write) {
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
-    past = [...past, state].slice(-PAST);
-    state = count() ? structuredClone(state) : blank();
+    begin();
     last = where(event);
+    cursor = last[0];
     write(...last);
     draw();
   });
@@ -162,26 +239,28 @@ function pen(canvas, span, foot, write) {
     canvas.addEventListener(name, () => {
       if (!last) return;
       last = null;
-      keep(state);
-      trigger("input");
+      finish();
     });
   }
 }
 
-pen(high, () => range, 0, (i, pitch) => {
+function writePitch(i, pitch) {
   state.pitch[i] = Math.round(100 * pitch) / 100;
   state.sure[i] = 100;
   if (state.level[i] < QUIET) state.level[i] = AUDIBLE;
-});
-pen(low, () => LEVELS, FOOT, (i, level) => {
+}
+function writeLevel(i, level) {
   state.level[i] = level < LEVELS[0] + 1 ? -80 : Math.round(10 * level) / 10;
-});
+}
+pen(high, () => range, 0, writePitch);
+pen(low, () => LEVELS, FOOT, writeLevel);
+keys(high, () => range, (i) => state.pitch[i], writePitch, 0.5);
+keys(low, () => LEVELS, (i) => clamp(state.level[i], ...LEVELS), writeLevel, 1.5);
 
 function restore(found) {
   state = found;
-  keep(state);
   draw();
-  trigger("input");
+  finish();
 }
 root.querySelector(".back").addEventListener("click", () => {
   if (past.length) restore(past.pop());

@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 
 from demos.audio.tab import sound
-from demos.audio.tab.sound import player, present, shelf, spoken
+from demos.audio.tab.sound import HUSH, player, present, shelf, spoken
 from demos.audio.tab.surfaces import answered, parsed, piano, timbre_map
 from demos.core.seed import normalise_seed, random_seed
 from demos.ui.controls import SeedControls, seed_controls
@@ -19,7 +19,6 @@ LANE: dict[str, Any] = {"concurrency_id": "audio", "concurrency_limit": 1, "api_
 FIRST, FIRST_PITCH = "cello", 57
 NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 QUIET_SHARE = 0.08
-HUSH = "() => window.atelierSounds?.hush()"
 
 
 def build() -> gr.HTML:

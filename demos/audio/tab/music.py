@@ -6,7 +6,7 @@ import gradio as gr
 
 from demos.audio.tab import music_handlers as on
 from demos.audio.tab.music_endpoints import harmonise
-from demos.audio.tab.sound import instrument_names, player, shelf
+from demos.audio.tab.sound import HUSH, instrument_names, player, shelf
 from demos.ui.controls import download_button, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.pianoroll import MOST_BARS, pianoroll
@@ -92,12 +92,12 @@ def build() -> None:
     play.click(on.play, [roll, seed.number, *settings], outputs, show_progress="hidden", **lane).then(
         None, tempo, js=PACE, **quiet
     )
-    halt.click(stop, queue=False, **quiet)
+    halt.click(stop, js=HUSH, queue=False, **quiet)
     roll.input(on.surprise_of, roll, roll, trigger_mode="always_last", **quiet)
     for button, name in zip(examples, on.EXAMPLES, strict=True):
         button.click(lambda name=name: on.example(name).to_json(), None, roll, **quiet)
     upload.upload(on.open_midi, upload, [roll, note], **quiet)
-    hum.change(on.write_down, [hum, tempo], [roll, note], **quiet)
+    hum.change(on.write_down, [hum, tempo], [roll, note, progress], **quiet)
     midi.bind(on.save_midi, [roll, tempo])
     archive.bind(on.save_stems, stems)
     gr.api(harmonise, api_name="harmonise", concurrency_id="music", concurrency_limit=1)

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from demos.audio.tab import sound
+from demos.audio.tab.live import Live
 from demos.core.cancel import Cancelled
 from demos.core.media import zip_bytes
 from demos.core.seed import random_seed
@@ -240,16 +241,18 @@ def _play(
     token: CancelToken, roll: Roll, seed: int, tempo: float, players: tuple[str, ...], title: str
 ) -> Iterator[tuple[Any, ...]]:
     from demos.audio.ensemble import perform
+    from demos.audio.instruments.data import SAMPLE_RATE
 
-    notes = _notes(roll)
-    yield out(progress=bar(0, 1, "Playing"))
-    job = functools.partial(perform, sound.instruments(), notes, players, tempo, seed=seed)
+    yield out(progress=bar(0, 1, "Making sound"))
+    job = functools.partial(perform, sound.instruments(), _notes(roll), players, tempo, seed=seed)
+    live = Live(title, SAMPLE_RATE)
     for event in stream(lambda on_step: job(on_step=on_step), token):
         if isinstance(event, Step):
-            yield out(progress=bar(event.i, event.n, f"Playing: {event.i} of {event.n}"))
+            part = live.more(event) or gr.skip()
+            yield out(sound=part, progress=bar(event.i, event.n, f"Making sound: {event.i} of {event.n}"))
             continue
         stems = {name: sound.wav_of(stem, name).path for name, stem in event.value.stems.items()}
-        yield out(sound=sound.present(event.value.mix, title), stems=stems, progress=bar(None))
+        yield out(sound=live.done(event.value.mix), stems=stems, progress=bar(None))
 
 
 def _notes(roll: Roll) -> dict[str, Any]:
@@ -274,17 +277,26 @@ def open_midi(file: str | None) -> tuple[str, str]:
 
 
 @guard
-def write_down(file: str | None, tempo: float) -> tuple[Any, Any]:
-    """A hummed tune as a melody: roll and note."""
+def write_down(page: gr.Request, file: str | None, tempo: float) -> Iterator[tuple[Any, Any, Any]]:
+    """A hummed tune as a melody: roll, note and bar."""
     from demos.audio.files import read_audio
     from demos.audio.instruments.curves import listen
     from demos.audio.instruments.data import SAMPLE_RATE
     from demos.audio.music.melody import hummed
 
     if not file:
-        return gr.skip(), gr.skip()
-    curves = listen(read_audio(file, SAMPLE_RATE))
-    return _melody({0: hummed(curves, tempo, MOST_BARS * BAR)}, "that you hummed")
+        return
+    try:
+        with JOBS.running(page, LANE) as token:
+            for event in stream(lambda on_step: listen(read_audio(file, SAMPLE_RATE), on_step), token):
+                if isinstance(event, Step):
+                    yield gr.skip(), gr.skip(), bar(event.i, event.n, "Listening")
+                else:
+                    tune = hummed(event.value, tempo, MOST_BARS * BAR)
+                    yield *_melody({0: tune}, "that you hummed"), bar(None)
+    except (ValueError, Cancelled):
+        yield gr.skip(), gr.skip(), bar(None)
+        raise
 
 
 def _melody(voices: dict[int, Any], whence: str) -> tuple[str, str]:

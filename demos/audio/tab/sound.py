@@ -8,6 +8,7 @@ import html
 import io
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from demos.audio.voice.model import Voices
 
 __all__ = [
+    "HUSH",
     "chorales",
     "instrument_names",
     "instruments",
@@ -43,6 +45,7 @@ TAKES = 24
 COLUMNS, MELS = 400, 80
 RANGE_DB = 60
 TONES = 32
+HUSH = "() => window.atelierSounds?.hush()"
 
 
 @functools.cache
@@ -88,20 +91,24 @@ def wav_of(sound: Sound, name: str) -> gr.FileData:
     return served(sound.wav(), f"{safe_stem(name, 'sound')}.wav")
 
 
-def present(sound: Sound, title: str, autoplay: bool = True) -> str:
+def present(sound: Sound, title: str, autoplay: bool = True, take: str | None = None, parts: Sequence[str] = ()) -> str:
     """What `player` shows of a sound.
 
     Args:
         sound: what a model made.
         title: shown above the sound, and the name of its file.
         autoplay: whether it sounds at once; such sounds are also kept on the `shelf`.
+        take: a name of its own; None makes one up.
+        parts: addresses of its parts, if it has been heard in parts already (see `Live`).
     """
     facts = f"{len(sound.samples) / sound.sample_rate:.1f} s · {sound.sample_rate / 1000:g} kHz · seed {sound.seed}"
     url = html.escape(wav_of(sound, title).url or "")
     name, hint = html.escape(title), html.escape(sound.hint)
-    flags = f'data-take="{secrets.token_hex(4)}"{" data-autoplay" if autoplay else ""}'
+    flags = f'data-take="{take or secrets.token_hex(4)}"{" data-autoplay" if autoplay else ""}'
+    if parts:
+        flags += f' data-parts="{html.escape(" ".join(parts))}" data-rate="{sound.sample_rate}"'
     return (
-        f'<figure class="sound" data-src="{url}" {flags}>'
+        f'<figure class="sound" data-src="{url}" data-seconds="{len(sound.samples) / sound.sample_rate:.3f}" {flags}>'
         f'<figcaption><b title="{name}">{name}</b><span>{facts}</span></figcaption>'
         f'<audio controls preload="auto" aria-label="{name}"></audio>'
         f"{sound_view(sound.samples, sound.sample_rate)}"
@@ -126,12 +133,15 @@ def sound_view(samples: np.ndarray, sample_rate: int) -> str:
 
 
 def player(elem_id: str, label: str = "Sound") -> gr.HTML:
-    """A place for one sound: audible at once, with pictures, a playhead and a download; fill it with `present`."""
+    """A place for one sound: audible at once, with pictures, a playhead and a download; fill it with `present`.
+
+    It fires `ready` when it comes into view with nothing in it yet.
+    """
     empty = f'<div class="sound empty">{html.escape(label)}: nothing yet.</div>'
     script = f"const ID = {json.dumps(elem_id)}, MOST = {TAKES};\n{_text('sound.js')}"
     return gr.HTML(
         empty, label=label, elem_id=elem_id, elem_classes="at-flush", js_on_load=script,
-        css_template=_text("sound.css"), apply_default_css=False,
+        html_template='<div class="player"></div>', css_template=_text("sound.css"), apply_default_css=False,
     )  # fmt: skip
 
 

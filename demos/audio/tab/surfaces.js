@@ -21,6 +21,7 @@ function send(state) {
 }
 
 (window.atelierSurfaces ??= {})[ID] = {
+  text: () => stored,
   answered() {
     waitingSince = 0;
     if (unsent) send(unsent);

@@ -11,8 +11,9 @@ import numpy as np
 
 from demos.audio.files import LONGEST_SECONDS, wav_bytes
 from demos.audio.tab import sound
-from demos.audio.tab.instruments import HUSH, LANE, timbre_of
-from demos.audio.tab.sound import instrument_names, player, present, shelf, spoken
+from demos.audio.tab.instruments import LANE, timbre_of
+from demos.audio.tab.live import Live
+from demos.audio.tab.sound import HUSH, instrument_names, player, present, shelf, spoken
 from demos.audio.tab.surfaces import curve_paper, parsed
 from demos.core.cancel import Cancelled
 from demos.core.seed import random_seed
@@ -196,10 +197,15 @@ def hear(page: gr.Request, file: str | None, *settings: Any) -> Iterator[tuple[A
     if not file:
         yield (gr.skip(),) * 4
         return
-    yield gr.skip(), bar(0, 1, "Listening"), gr.skip(), gr.skip()
+    paper = ""
     try:
-        paper = sheet(sound.instruments().listen(file))
-    except ValueError:
+        with JOBS.running(page, "audio") as token:
+            for event in stream(lambda on_step: sound.instruments().listen(file, on_step), token):
+                if isinstance(event, Step):
+                    yield gr.skip(), bar(event.i, event.n, "Listening"), gr.skip(), gr.skip()
+                else:
+                    paper = sheet(event.value)
+    except (ValueError, Cancelled):
         yield gr.skip(), bar(None), gr.skip(), gr.skip()
         raise
     yield paper, gr.skip(), gr.skip(), gr.skip()
@@ -226,12 +232,13 @@ def _played(
         sound.instruments().transfer, curves_of(paper), timbre, transpose=transpose, offset=offset, threshold=threshold,
         autotune=autotune, seed=seed if keep else random_seed(),
     )  # fmt: skip
+    live = Live(f"Played by {title.lower()}", RATE, level_db=None)
     try:
         with JOBS.running(page, "audio") as token:
             for event in stream(lambda on_step: job(on_step=on_step), token):
                 if isinstance(event, Step):
-                    yield bar(event.i, event.n), gr.skip(), gr.skip()
+                    yield bar(event.i, event.n), live.more(event) or gr.skip(), gr.skip()
                 else:
-                    yield bar(None), present(event.value, f"Played by {title.lower()}"), event.value.seed
+                    yield bar(None), live.done(event.value), event.value.seed
     except Cancelled:
         yield bar(None), gr.skip(), gr.skip()

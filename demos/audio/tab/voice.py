@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demos.audio.tab import sound
+from demos.audio.tab.live import Live
 from demos.core.cancel import Cancelled
 from demos.core.seed import random_seed
 from demos.ui.controls import bar, progress_bar, seed_controls
@@ -28,6 +29,15 @@ def voice_names() -> list[str]:
     except OSError:
         return []
     return list(json.loads(text)["voices"])
+
+
+@guard
+def opened(text: str, voice: str, other: str, blend: float, speed: float, pitch: float, seed: int | None) -> str:
+    """What the section shows at first: the example, spoken."""
+    made = sound.voices().speak(
+        text, voice, blend_with=other or None, blend=blend, speed=speed, pitch=pitch, seed=int(seed or 0)
+    )
+    return sound.present(made, text.strip(), autoplay=False)
 
 
 @guard
@@ -56,15 +66,16 @@ def _speak(
     try:
         with JOBS.running(page, LANE) as token:
             yield gr.skip(), gr.skip(), bar(0, 1, "Getting ready"), gr.skip()
+            live = Live(text.strip(), sound.voices().sample_rate)
             job = functools.partial(sound.voices().speak, text, voice, **settings, seed=seed)
             for event in stream(lambda on_step: job(on_step=on_step), token):
                 if isinstance(event, Step):
-                    yield gr.skip(), gr.skip(), bar(event.i, event.n), gr.skip()
+                    yield live.more(event) or gr.skip(), gr.skip(), bar(event.i, event.n), gr.skip()
                     continue
                 seconds = time.perf_counter() - start
                 length = len(event.value.samples) / event.value.sample_rate
                 note = f"{length:.1f} s of speech in {seconds:.1f} s · seed {seed}"
-                yield sound.present(event.value, text.strip()), note, bar(None), seed
+                yield live.done(event.value), note, bar(None), seed
     except Cancelled:
         yield gr.skip(), gr.skip(), bar(None), gr.skip()
 
@@ -144,10 +155,11 @@ def build() -> None:
     said = [*settings, seed.number, seed.lock]
     gr.on([go.click, text.submit], speak, said, outputs, show_progress="hidden", **lane)
     again.click(take, settings, outputs, show_progress="hidden", **lane)
+    player.ready(opened, said[:-1], player, show_progress="hidden", **lane)
     for button, digits in zip(examples, EXAMPLES.values(), strict=True):
         button.click(lambda digits=digits: digits, None, text, **quiet).then(
             speak, said, outputs, show_progress="hidden", **lane
         )
-    halt.click(stop, queue=False, **quiet)
+    halt.click(stop, js=sound.HUSH, queue=False, **quiet)
     gr.api(speak_digits, api_name="speak_digits", concurrency_id=LANE, concurrency_limit=1)
     gr.api(voices, api_name="voices")

@@ -30,6 +30,7 @@ LIMITS = {"blend": (0.0, 1.0), "speed": (0.5, 2.0), "pitch": (-6.0, 6.0)}
 MOST_DIGITS = 64
 STEPS, GUIDANCE = 10, 1.5
 FRAMES = (12, 200)
+DIGITS_A_BATCH = 6
 GAP_SECONDS, PAUSE_SECONDS = 0.06, 0.28
 SEPARATORS = r"[\s\-–./,:;()+#]+"
 
@@ -40,6 +41,7 @@ class Voices:
     def __init__(self, flow: DigitFlow, vocoder: Vocoder, device: torch.device) -> None:
         self.flow, self.vocoder, self.device, self.lane = flow, vocoder, device, Lane()
         self.names: tuple[str, ...] = tuple(flow.config["voices"])
+        self.sample_rate = SAMPLE_RATE
 
     @classmethod
     def load(cls, checkpoint: str | Path = "voice", device: str | None = None) -> Voices:
@@ -78,7 +80,8 @@ class Voices:
             speed: 0.5 to 2.
             pitch: semitones, -6 to 6; the voice gets smaller or larger with it.
             seed: another seed is another take; None or negative draws one.
-            on_step: called as `on_step(i, n, None)`; may raise `Cancelled`.
+            on_step: called as `on_step(i, n, so_far)` with the samples `(m,)` of the digits that are ready, before they
+                are brought to their final level; may raise `Cancelled`.
 
         Raises:
             ValueError: no digits, too many, letters, an unknown voice, or a setting out of range.
@@ -88,20 +91,27 @@ class Voices:
         ratio, seed = 2 ** (number_in(LIMITS, "pitch", pitch) / 12), normalise_seed(seed)
         rng = generator(seed)
         digits = torch.tensor([int(d) for group in groups for d in group])
-        frames = self._frames(digits, weights, number_in(LIMITS, "speed", speed) / ratio, rng)
-        sounds = self._speak(digits, frames, weights, rng, on_step)
-        spoken, at = [], 0
-        for i, group in enumerate(groups):
-            for j in range(len(group)):
-                seconds = GAP_SECONDS if j + 1 < len(group) else PAUSE_SECONDS
-                pause = np.zeros(int(seconds * ratio / speed * SAMPLE_RATE), np.float32)
-                spoken += [fade(normalise(sounds[at], SAMPLE_RATE, -22.0), SAMPLE_RATE)]
-                spoken += [pause] if j + 1 < len(group) or i + 1 < len(groups) else []
-                at += 1
-        whole = np.concatenate(spoken)
-        if ratio != 1:
-            whole = soxr.resample(whole, ratio * SAMPLE_RATE, SAMPLE_RATE)
-        return Sound(fade(normalise(whole, SAMPLE_RATE), SAMPLE_RATE), SAMPLE_RATE, seed)
+        speed = number_in(LIMITS, "speed", speed)
+        frames = self._frames(digits, weights, speed / ratio, rng)
+        ends = np.cumsum([len(group) for group in groups])
+        gaps = [PAUSE_SECONDS if i + 1 in ends else GAP_SECONDS for i in range(len(digits) - 1)] + [0.0]
+        spoken: list[np.ndarray] = []
+        starts = range(0, len(digits), DIGITS_A_BATCH)
+        for done, first in enumerate(starts):
+            so_far = np.concatenate([*spoken, np.zeros(0, np.float32)])
+
+            def each(i: int, n: int, preview: object, done: int = done, so_far: np.ndarray = so_far) -> None:
+                report(on_step, done * n + i, len(starts) * n + 1, so_far)
+
+            part = slice(first, first + DIGITS_A_BATCH)
+            sounds = self._speak(digits[part], frames[part], weights, rng, each)
+            for sound, gap in zip(sounds, gaps[part], strict=True):
+                whole = soxr.resample(sound, ratio * SAMPLE_RATE, SAMPLE_RATE) if ratio != 1 else sound
+                spoken += [fade(normalise(whole, SAMPLE_RATE, -22.0), SAMPLE_RATE)]
+                spoken += [np.zeros(int(gap / speed * SAMPLE_RATE), np.float32)]
+        made, steps = np.concatenate(spoken), len(starts) * STEPS + 1
+        report(on_step, steps, steps, made)
+        return Sound(fade(normalise(made, SAMPLE_RATE), SAMPLE_RATE), SAMPLE_RATE, seed)
 
     def _weights(self, voice: str, other: str | None, blend: float) -> Tensor:
         """`(voices,)` that sum to one."""
@@ -122,7 +132,7 @@ class Voices:
         return ((mean + 0.6 * std * away).exp() / speed).round().long().clamp(*FRAMES)
 
     def _speak(
-        self, digits: Tensor, frames: Tensor, weights: Tensor, rng: torch.Generator, on_step: OnStep | None
+        self, digits: Tensor, frames: Tensor, weights: Tensor, rng: torch.Generator, on_step: OnStep
     ) -> list[np.ndarray]:
         """Sounds of the digits, computed together."""
         noise = torch.randn(len(digits), MEL.mels, int(frames.max()), generator=rng).to(self.device)
@@ -141,11 +151,8 @@ class Voices:
             said, silent = both.float().chunk(2)
             return silent + GUIDANCE * (said - silent)
 
-        def each(i: int, n: int, estimate: Tensor) -> None:
-            report(on_step, i, n)
-
         with self.lane.hold(), torch.inference_mode(), autocast(self.device):
-            x = euler(velocity, noise, schedule(STEPS, shift=1.0), on_step=each)
+            x = euler(velocity, noise, schedule(STEPS, shift=1.0), on_step=on_step)
             floor = math.log(1e-5)
             mel = torch.where(mask[:, None], self.flow.restore(x).clamp_min(floor), floor)
             sounds = self.vocoder(mel).float().cpu().numpy()
