@@ -3,18 +3,30 @@
 By the chain rule log p(x | c) = sum_i log p(x_i | x_1 ... x_(i-1), c). A causal transformer computes all terms at once,
 since position i attends only to positions up to i (Vaswani et al. 2017, arXiv:1706.03762), and draws them one by one
 with a memory of past keys and values. Positions enter as rotations of queries and keys, so that attention sees
-distances (Su et al. 2021, arXiv:2104.09864).
+distances (Su et al. 2021, arXiv:2104.09864). Discrete variables have one probability a value; real ones a mixture of K
+Gaussians, p(x_i | ...) = sum_k w_k N(x_i; m_k, s_k²), whose 3 K numbers a masked network computes for all i at once
+(MADE, Germain et al. 2015, arXiv:1502.03509; RNADE, Uria et al. 2013, arXiv:1306.0186).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Autoregressive", "Block", "Memory", "draw", "log_prob_of", "rotate"]
+__all__ = [
+    "Autoregressive",
+    "AutoregressiveMixture",
+    "Block",
+    "Memory",
+    "draw",
+    "log_prob_of",
+    "mixture_log_prob",
+    "rotate",
+]
 
 Memory = tuple[Tensor, Tensor]
 
@@ -106,6 +118,18 @@ class Autoregressive(nn.Module):
         """
         raise NotImplementedError("An autoregressive model has no latent representation.")
 
+    def decode(self, z: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An autoregressive model has no latent representation.")
+
+    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """`"loss"`: mean negative log-probability of `x` in nats; nothing is drawn from `generator`."""
+        return {"loss": -self.log_prob(x).mean()}
+
     @torch.no_grad()
     def sample(
         self,
@@ -119,6 +143,80 @@ class Autoregressive(nn.Module):
         x = torch.zeros(n, self.length, dtype=torch.long, device=device)
         for i in range(self.length):
             x[:, i] = draw(self.network(x)[:, i], generator, temperature)
+            if on_step is not None:
+                on_step(i + 1, self.length, x)
+        return x
+
+
+def mixture_log_prob(amounts: Tensor, x: Tensor) -> Tensor:
+    """Log-density in nats `(...)` of `x` `(...)` under mixtures of K Gaussians given by `amounts` `(..., 3 K)`.
+
+    These are K weights before their softmax, K means and K log standard deviations, kept above -6.
+    """
+    weight, mean, log_std = amounts.chunk(3, -1)
+    log_std = log_std.clamp_min(-6)
+    error = (x[..., None] - mean) * (-log_std).exp()
+    each = weight.log_softmax(-1) - 0.5 * error.square() - log_std
+    return each.logsumexp(-1) - 0.5 * math.log(2 * math.pi)
+
+
+class AutoregressiveMixture(nn.Module):
+    """D real variables, each a mixture of Gaussians under a network that sees the earlier ones only.
+
+    Args:
+        network: values `(B, D)` to `(B, D, 3 K)`, see `mixture_log_prob`.
+        length: D.
+    """
+
+    bound = "exact"
+
+    def __init__(self, network: nn.Module, length: int) -> None:
+        super().__init__()
+        self.network, self.length = network, length
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-density `(B,)` in nats of `(B, D)`."""
+        return self.conditionals(x).sum(1)
+
+    def conditionals(self, x: Tensor) -> Tensor:
+        """Each log p(x_i | earlier ones) `(B, D)` in nats."""
+        return mixture_log_prob(self.network(x), x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An autoregressive model has no latent representation.")
+
+    def decode(self, z: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An autoregressive model has no latent representation.")
+
+    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """`"loss"`: mean negative log-density of `x` in nats; nothing is drawn from `generator`."""
+        return {"loss": -self.log_prob(x).mean()}
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator,
+        on_step: Callable[[int, int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """`(n, D)` values, drawn one variable a step; `on_step(i, D, x)` may raise to stop, later ones are still 0."""
+        x = torch.zeros(n, self.length, device=next(self.parameters()).device)
+        for i in range(self.length):
+            weight, mean, log_std = self.network(x)[:, i].chunk(3, -1)
+            which = draw(weight, generator)[:, None]
+            noise = torch.randn(n, generator=generator, device=generator.device).to(x)
+            spread = log_std.clamp_min(-6).exp().gather(1, which)[:, 0]
+            x[:, i] = mean.gather(1, which)[:, 0] + spread * noise
             if on_step is not None:
                 on_step(i + 1, self.length, x)
         return x

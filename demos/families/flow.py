@@ -5,18 +5,22 @@ invertible matrix kept as P L U (Glow, Kingma and Dhariwal 2018, arXiv:1807.0303
 of them by amounts computed from the other half (RealNVP, Dinh et al. 2017, arXiv:1605.08803), so that the inverse is as
 cheap as f and the determinant is a sum of log scales. Scales are clamped softly to exp(±`clamp`) (Ardizzone et al.
 2019, arXiv:1907.02392). A context, for example where in a picture a vector lies, makes it p(x | context); a map of
-features is then scored position by position (CFLOW-AD, Gudovskiy et al. 2022, arXiv:2107.12571).
+features is then scored position by position (CFLOW-AD, Gudovskiy et al. 2022, arXiv:2107.12571). Instead of being
+scaled and shifted, the second half can be bent by monotone splines of rational quadratics, which fit several modes in
+one step (Durkan et al. 2019, arXiv:1906.04032).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Coupling", "Flow", "Mixing"]
+__all__ = ["Coupling", "Flow", "Mixing", "SplineCoupling", "spline"]
 
 
 class Mixing(nn.Module):
@@ -92,6 +96,87 @@ class Coupling(nn.Module):
         return torch.cat([kept, (moved - shift) * (-scale).exp()], -1)
 
 
+def spline(x: Tensor, amounts: Tensor, edge: float, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    """Bend numbers by a monotone spline of rational quadratics, the identity outside [-edge, edge].
+
+    Args:
+        x: `(...)`.
+        amounts: `(..., 3 K - 1)`: K widths and K heights before their softmax, K - 1 slopes before a shifted softplus;
+            zeros give the identity.
+        edge: where the spline ends.
+        inverse: whether to bend back.
+
+    Returns:
+        The bent numbers and log |dy/dx| of the way that was taken, both `(...)`.
+    """
+    bins = (amounts.shape[-1] + 1) // 3
+    widths, heights, slopes = amounts.split([bins, bins, bins - 1], -1)
+    least = 1e-3
+    steps = torch.stack([widths, heights], -2).softmax(-1) * (1 - least * bins) + least  # (..., 2, K)
+    knots = F.pad(2 * edge * steps.cumsum(-1) - edge, (1, 0), value=-edge)
+    slopes = F.pad(F.softplus(slopes + math.log(math.expm1(1 - least))) + least, (1, 1), value=1.0)
+    inside = (x > -edge) & (x < edge)
+    at = x.clamp(-edge, edge)
+    searched = knots[..., 1 if inverse else 0, 1:-1]
+    left = (at[..., None] >= searched).sum(-1, keepdim=True)
+    pair = torch.cat([left, left + 1], -1)
+    (x0, x1), (y0, y1) = (knots[..., i, :].gather(-1, pair).unbind(-1) for i in (0, 1))
+    d0, d1 = slopes.gather(-1, pair).unbind(-1)
+    width, height = x1 - x0, y1 - y0
+    s = height / width
+    bend = d0 + d1 - 2 * s
+    if inverse:
+        rise = at - y0
+        a = height * (s - d0) + rise * bend
+        b = height * d0 - rise * bend
+        c = -s * rise
+        part = 2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())
+    else:
+        part = (at - x0) / width
+    rest = part * (1 - part)
+    below = s + bend * rest
+    log_slope = (s.square() * (d1 * part.square() + 2 * s * rest + d0 * (1 - part).square())).log() - 2 * below.log()
+    bent = part * width + x0 if inverse else y0 + height * (s * part.square() + d0 * rest) / below
+    log_slope = -log_slope if inverse else log_slope
+    return torch.where(inside, bent, x), torch.where(inside, log_slope, torch.zeros_like(x))
+
+
+class SplineCoupling(Coupling):
+    """Coupling: y_a = x_a, y_b = a spline of x_b whose `bins` pieces follow from x_a and the context."""
+
+    def __init__(
+        self,
+        channels: int,
+        context: int,
+        hidden: int,
+        bins: int,
+        edge: float = 4.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(channels, context, hidden, 0.0, generator)
+        self.bins, self.edge = bins, edge
+        last = nn.Linear(hidden, (3 * bins - 1) * (channels // 2))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.body[-1] = last
+
+    def _bent(self, kept: Tensor, moved: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
+        given = kept if context is None else torch.cat([kept, context], -1)
+        amounts = self.body(given).unflatten(-1, (moved.shape[-1], 3 * self.bins - 1))
+        bent, log_slope = spline(moved, amounts, self.edge, inverse)
+        return torch.cat([kept, bent], -1), log_slope.sum(-1)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`(..., D)` coupled, and the log-determinant `(...)`."""
+        kept, moved = x.split([self.kept, x.shape[-1] - self.kept], -1)
+        return self._bent(kept, moved, context, False)
+
+    def inverse(self, y: Tensor, context: Tensor | None) -> Tensor:
+        """`(..., D)` back to what `forward` was given."""
+        kept, moved = y.split([self.kept, y.shape[-1] - self.kept], -1)
+        return self._bent(kept, moved, context, True)[0]
+
+
 class Flow(nn.Module):
     """A density over vectors `(B, D)`, or over every position of maps `(B, D, H, W)`, given a context if it has one.
 
@@ -104,6 +189,7 @@ class Flow(nn.Module):
         steps: mixing-and-coupling steps.
         hidden: width of the couplings' networks.
         clamp: limit of the log scale of one coupling.
+        bins: pieces of the splines that couple; 0 for affine couplings.
         generator: draws the initial weights; None for PyTorch's default.
     """
 
@@ -117,13 +203,21 @@ class Flow(nn.Module):
         hidden: int = 128,
         clamp: float = 1.9,
         generator: torch.Generator | None = None,
+        bins: int = 0,
     ) -> None:
         super().__init__()
         if channels < 2:
             raise ValueError("A coupling needs at least two channels.")
         self.channels, self.context = channels, context
         self.mixings = nn.ModuleList([Mixing(channels, generator) for _ in range(steps)])
-        self.couplings = nn.ModuleList([Coupling(channels, context, hidden, clamp, generator) for _ in range(steps)])
+        self.couplings = nn.ModuleList(
+            [
+                SplineCoupling(channels, context, hidden, bins, generator=generator)
+                if bins
+                else Coupling(channels, context, hidden, clamp, generator)
+                for _ in range(steps)
+            ]
+        )
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Noise z of the shape of `x`, and log |det dz/dx|: `(B,)` for vectors, `(B, H, W)` for maps.
@@ -161,11 +255,24 @@ class Flow(nn.Module):
                 h = cast(Mixing, mixing).inverse(cast(Coupling, coupling).inverse(h, c))
             return h.movedim(-1, 1)
 
-    def sample(self, n: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
-        """`(n, D)`; with a context `(n, C)` or `(n, C, H, W)`, data of its shape with D channels."""
+    def losses(self, x: Tensor, generator: torch.Generator, context: Tensor | None = None) -> dict[str, Tensor]:
+        """`"loss"`: mean negative log-density of `x` in nats; nothing is drawn from `generator`."""
+        return {"loss": -self.log_prob(x, context).mean()}
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator,
+        context: Tensor | None = None,
+        on_step: Callable[[int, int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """`(n, D)`; with a context `(n, C)` or `(n, C, H, W)`, data of its shape with D channels; `on_step` once."""
         shape = (n, self.channels, *(context.shape[2:] if context is not None else ()))
         z = torch.randn(shape, generator=generator, device=generator.device)
-        return self.decode(z.to(next(self.parameters()).device), context)
+        x = self.decode(z.to(next(self.parameters()).device), context)
+        if on_step is not None:
+            on_step(1, 1, x)
+        return x
 
     @property
     def _dtype(self) -> torch.dtype:

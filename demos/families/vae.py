@@ -14,9 +14,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["VAE", "kl_divergence", "log_normal", "reparametrise"]
+__all__ = ["VAE", "as_described", "kl_divergence", "log_normal", "reparametrise"]
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
+Observe = Callable[[Tensor, "torch.Generator | None"], Tensor]
+
+
+def as_described(described: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The decoder's answer itself as data, for a decoder that gives the mean."""
+    return described
 
 
 def reparametrise(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> Tensor:
@@ -45,13 +51,24 @@ class VAE(nn.Module):
         decoder: `(B, Z)` to what describes the data.
         log_likelihood: `log_likelihood(x, decoder(z))`, `(B,)` nats.
         latent: Z.
+        observe: what the decoder says to data: a draw with a generator, the mean without one.
+        beta: weight of the KL term in training (Higgins et al. 2017).
     """
 
     bound = "lower bound"
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, log_likelihood: LogLikelihood, latent: int) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        log_likelihood: LogLikelihood,
+        latent: int,
+        observe: Observe = as_described,
+        beta: float = 1.0,
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.log_likelihood, self.latent = encoder, decoder, log_likelihood, latent
+        self.observe, self.beta = observe, beta
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), each `(B, Z)`."""
@@ -63,8 +80,16 @@ class VAE(nn.Module):
         return self.posterior(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
-        """What the decoder says of the data behind `(B, Z)`."""
-        return self.decoder(z)
+        """The mean of the data behind `(B, Z)`."""
+        return self.observe(self.decoder(z), None)
+
+    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Of data `x` `(B, ...)`: `"loss"`, minus the bound with the KL term times `beta`; both terms; `"bound"`."""
+        mean, log_var = self.posterior(x)
+        fit = self.log_likelihood(x, self.decoder(reparametrise(mean, log_var, generator))).mean()
+        divergence = kl_divergence(mean, log_var).mean()
+        terms = {"reconstruction": -fit, "divergence": divergence, "bound": (fit - divergence).detach()}
+        return {"loss": self.beta * divergence - fit, **terms}
 
     def elbo(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> Tensor:
         """Evidence lower bound `(B,)` in nats, one sample; `beta` weighs the KL term (Higgins et al. 2017)."""
@@ -82,7 +107,15 @@ class VAE(nn.Module):
             weights.append(joint - log_normal(z, mean, log_var))
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """The decoder's answer to `n` draws of the prior."""
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator,
+        on_step: Callable[[int, int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """`n` data drawn through `n` draws of the prior; `on_step(1, 1, x)` once."""
         z = torch.randn(n, self.latent, generator=generator, device=generator.device)
-        return self.decoder(z.to(next(self.parameters())))
+        x = self.observe(self.decoder(z.to(next(self.parameters()))), generator)
+        if on_step is not None:
+            on_step(1, 1, x)
+        return x

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
-from demos.families.autoregressive import Autoregressive, Block, Memory, draw, log_prob_of, rotate
+from demos.families.autoregressive import (
+    Autoregressive,
+    AutoregressiveMixture,
+    Block,
+    Memory,
+    draw,
+    log_prob_of,
+    mixture_log_prob,
+    rotate,
+)
 
 LENGTH, VALUES = 4, 3
 
@@ -121,3 +130,33 @@ def test_it_can_be_stopped_and_has_no_latent(model: Autoregressive) -> None:
 def test_gradients_are_finite(model: Autoregressive) -> None:
     model.log_prob(everything()).sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_a_mixture_is_that_of_torch() -> None:
+    weight, mean, log_std = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(5, generator=torch.Generator().manual_seed(1))
+    wanted = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(logits=weight), torch.distributions.Normal(mean, log_std.exp())
+    ).log_prob(x)
+    assert torch.allclose(mixture_log_prob(torch.cat([weight, mean, log_std], -1), x), wanted, atol=1e-5)
+
+
+def test_real_variables_are_drawn_one_after_the_other() -> None:
+    class Doubling(nn.Module):
+        """x_1 ~ N(1, 0.1²); x_2 ~ N(2 x_1, 0.1²)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.log_std = nn.Parameter(torch.tensor(-2.302585))
+
+        def forward(self, x: Tensor) -> Tensor:
+            zero, one = torch.zeros(len(x)), torch.ones(len(x))
+            rows = [torch.stack([zero, mean, self.log_std.expand(len(x))], 1) for mean in (one, 2 * x[:, 0])]
+            return torch.stack(rows, 1)
+
+    model, seen = AutoregressiveMixture(Doubling(), 2), []
+    x = model.sample(4000, torch.Generator().manual_seed(0), lambda i, n, x: seen.append((i, n, x[0, 1].item())))
+    assert seen[0] == (1, 2, 0.0) and seen[1][:2] == (2, 2) and seen[1][2] != 0
+    assert torch.allclose(x.mean(0), torch.tensor([1.0, 2.0]), atol=0.02)
+    assert (x[:, 1] - 2 * x[:, 0]).std().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.allclose(model.conditionals(x).sum(1), model.log_prob(x))

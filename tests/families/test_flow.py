@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from demos.families.flow import Flow, Mixing
+from demos.families.flow import Flow, Mixing, SplineCoupling, spline
 
 SHAPES = [(2, 0), (3, 2), (8, 5)]
 
@@ -173,3 +173,35 @@ def test_other_shapes_are_refused(context: int, x: tuple[int, ...], c: tuple[int
 def test_one_channel_cannot_be_coupled() -> None:
     with pytest.raises(ValueError, match="two channels"):
         Flow(1)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_a_spline_is_monotone_and_has_the_slope_that_it_says(inverse: bool) -> None:
+    amounts = 2 * numbers(60, 3 * 6 - 1).double()
+    x = torch.linspace(-3.4, 3.4, 60, dtype=torch.float64, requires_grad=True)
+    y, log_slope = spline(x, amounts, 3.0, inverse)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert torch.allclose(slope.log(), log_slope, atol=1e-6)
+    assert torch.equal(y[x.abs() > 3], x[x.abs() > 3])
+    back, log_back = spline(y.detach(), amounts, 3.0, not inverse)
+    assert torch.allclose(back, x, atol=1e-6) and torch.allclose(log_back, -log_slope, atol=1e-5)
+
+
+def test_a_spline_of_zeros_is_the_identity() -> None:
+    x = numbers(40)
+    y, log_slope = spline(x, x.new_zeros(40, 17), 4.0)
+    assert torch.allclose(y, x, atol=1e-5) and torch.allclose(log_slope, torch.zeros_like(x), atol=1e-5)
+
+
+def test_a_spline_flow_has_autograds_jacobian_and_its_inverse() -> None:
+    flow = Flow(2, steps=3, hidden=16, bins=5, generator=torch.Generator().manual_seed(0)).double()
+    for coupling in flow.couplings:
+        assert isinstance(coupling, SplineCoupling)
+        last = coupling.body[-1]
+        assert isinstance(last, torch.nn.Linear)
+        torch.nn.init.normal_(last.weight, std=0.5, generator=torch.Generator().manual_seed(1))
+    x = numbers(12, 2).double()
+    z, log_det = flow(x)
+    jacobian = torch.autograd.functional.jacobian(lambda x: flow(x)[0].sum(0), x).permute(1, 0, 2)
+    assert torch.allclose(torch.linalg.slogdet(jacobian).logabsdet, log_det, atol=1e-6)
+    assert torch.allclose(flow.decode(z), x, atol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demos.families.gan import GAN, critic_loss, feature_distance, frozen, generator_loss
+from demos.families.gan import GAN, RelativisticGAN, critic_loss, feature_distance, frozen, generator_loss
 
 
 def pair() -> GAN:
@@ -72,3 +72,32 @@ def test_what_it_cannot_answer() -> None:
     for question in (pair().log_prob, pair().encode):
         with pytest.raises(NotImplementedError):
             question(data(2))
+
+
+def test_penalties_are_the_slopes_at_both_and_reach_the_critic_only() -> None:
+    generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+    model = RelativisticGAN(generator, critic, 2, penalty=0.5)
+    losses = model.losses(torch.randn(32, 2, generator=torch.Generator().manual_seed(1)), torch.Generator())
+    slope = critic.weight.detach().square().sum()
+    assert losses["penalty"].item() == pytest.approx(0.5 * slope.item(), rel=1e-4)
+    (losses["critic"] + 0 * losses["generator"]).backward()
+    assert critic.weight.grad is not None and torch.isfinite(critic.weight.grad).all()
+    assert generator.weight.grad is None or not generator.weight.grad.any()
+
+
+def test_a_relativistic_pair_finds_the_mean_of_a_gaussian() -> None:
+    rng = torch.Generator().manual_seed(0)
+    generator = nn.Linear(2, 2)
+    first, last = nn.Linear(2, 24), nn.Linear(24, 1)
+    critic = nn.Sequential(first, nn.SiLU(), last)
+    for layer in (generator, first, last):
+        nn.init.normal_(layer.weight, std=0.5, generator=rng)
+        nn.init.zeros_(layer.bias)
+    model = RelativisticGAN(generator, critic, 2, penalty=0.1)
+    adam = torch.optim.Adam(model.parameters(), 0.01, (0.0, 0.9))
+    target = torch.tensor([1.0, -0.5])
+    for _ in range(250):
+        adam.zero_grad()
+        model.losses(target + 0.5 * torch.randn(128, 2, generator=rng), rng)["loss"].backward()
+        adam.step()
+    assert torch.allclose(model.sample(2000, rng).mean(0), target, atol=0.25)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
-from demos.families.score import SHIFT, Velocity, euler, interpolate, sample_times, schedule, shifted
+from demos.families.score import (
+    SHIFT,
+    FlowMatching,
+    Velocity,
+    divergence,
+    euler,
+    heun,
+    interpolate,
+    sample_times,
+    schedule,
+    shifted,
+)
 
 MEAN, STD = 1.5, 0.4
 
@@ -162,3 +174,91 @@ def test_cancelled_ends_it_at_that_step() -> None:
     with pytest.raises(Cancelled):
         euler(velocity, noise(2), schedule(50), on_step=on_step)
     assert calls == 2
+
+
+CENTRES = torch.tensor([[-1.2, 0.3], [1.0, -0.4]])
+WIDE = 0.35
+
+
+class Known(nn.Module):
+    """The velocity of a mixture of two Gaussians: E[noise - data | x_t], in closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(CENTRES.clone())
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        t = t[:, None]
+        variance = (1 - t).square() * WIDE**2 + t.square()
+        gap = x[:, None] - (1 - t[:, None]) * self.centres
+        share = (-0.5 * gap.square().sum(-1) / variance).softmax(1)
+        slope = (t - (1 - t) * WIDE**2) / variance
+        return (share[..., None] * (slope[:, None] * gap - self.centres)).sum(1)
+
+
+def log_mixture(x: Tensor) -> Tensor:
+    each = -0.5 * (x[:, None] - CENTRES).square().sum(-1) / WIDE**2
+    return each.logsumexp(1) - math.log(2 * 2 * math.pi * WIDE**2)
+
+
+def mixed(n: int, seed: int = 0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return CENTRES[torch.randint(2, (n,), generator=rng)] + WIDE * torch.randn(n, 2, generator=rng)
+
+
+def test_heun_is_of_second_order() -> None:
+    errors = []
+    for steps in (8, 16):
+        times = [i / steps for i in range(steps + 1)]
+        x = heun(lambda x, t: -x * (1 + t), torch.ones(1, 1, dtype=torch.float64), times)
+        errors.append(abs(x.item() - math.exp(-1.5)))
+    assert errors[0] / errors[1] == pytest.approx(4, abs=0.7)
+
+
+def test_the_divergence_is_exact_and_the_probe_agrees_in_the_mean() -> None:
+    turn = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+    v, exact = divergence(lambda x: torch.sin(x @ turn.T), x)
+    wanted = (torch.cos(x @ turn.T) * turn.diagonal()).sum(1)
+    assert torch.allclose(exact, wanted, atol=1e-5) and torch.allclose(v, torch.sin(x @ turn.T))
+    rng = torch.Generator().manual_seed(1)
+    signs = [torch.randint(0, 2, x.shape, generator=rng) * 2.0 - 1 for _ in range(400)]
+    mean = torch.stack([divergence(lambda x: torch.sin(x @ turn.T), x, sign)[1] for sign in signs]).mean(0)
+    assert torch.allclose(mean, wanted, atol=0.35)
+
+
+def test_the_likelihood_is_that_of_the_mixture_exactly_and_by_probes() -> None:
+    x = mixed(200)
+    model = FlowMatching(Known(), (2,), 40)
+    assert model.bound == "exact"
+    assert torch.allclose(model.log_prob(x), log_mixture(x), atol=0.03)
+    estimate = FlowMatching(Known(), (2,), 40, probes=4)
+    assert estimate.bound == "estimate"
+    rng = torch.Generator().manual_seed(0)
+    assert estimate.log_prob(x, rng).mean().item() == pytest.approx(log_mixture(x).mean().item(), abs=0.15)
+    with pytest.raises(ValueError, match="generator"):
+        estimate.log_prob(x)
+
+
+def test_samples_and_codes_are_those_of_the_mixture() -> None:
+    model, seen = FlowMatching(Known(), (2,), 24), []
+    x = model.sample(3000, torch.Generator().manual_seed(0), lambda i, n, x: seen.append((i, n)))
+    assert seen == [(i, 24) for i in range(1, 25)]
+    assert torch.allclose(x.mean(0), CENTRES.mean(0), atol=0.08)
+    assert torch.allclose(x.std(0), mixed(20_000).std(0), atol=0.06)
+    z = model.encode(mixed(3000, 1))
+    assert torch.allclose(z.mean(0), torch.zeros(2), atol=0.08) and torch.allclose(z.std(0), torch.ones(2), atol=0.06)
+    assert torch.allclose(model.decode(z), mixed(3000, 1), atol=0.05)
+
+
+def test_the_true_velocity_has_the_least_loss() -> None:
+    x = mixed(4000)
+
+    def loss(shift: float) -> float:
+        known = Known()
+        with torch.no_grad():
+            known.centres.add_(shift)
+        model = FlowMatching(known, (2,))
+        return model.losses(x, torch.Generator().manual_seed(0))["loss"].item()
+
+    assert loss(0.0) < min(loss(0.3), loss(-0.3))

@@ -81,3 +81,22 @@ def test_samples_and_codes_have_their_shapes_and_seeds(x: Tensor) -> None:
     a, b, c = (model.sample(7, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert a.shape == (7, 2) and torch.equal(a, b) and not torch.equal(a, c)
     assert torch.allclose(model.decode(model.encode(x)), x / (1 + STD**2))
+
+
+def test_losses_are_the_terms_of_the_bound_and_beta_weighs_one(x: Tensor) -> None:
+    rng = torch.Generator
+    plain = made(0.2).losses(x, rng().manual_seed(3))
+    assert torch.allclose(plain["loss"], plain["reconstruction"] + plain["divergence"])
+    assert torch.allclose(plain["bound"], made(0.2).elbo(x, rng().manual_seed(3)).mean(), atol=1e-5)
+    heavy = VAE(Posterior(0.2), nn.Identity(), likelihood, 2, beta=4.0).losses(x, rng().manual_seed(3))
+    assert torch.allclose(heavy["loss"] - plain["loss"], 3 * plain["divergence"], atol=1e-4)
+
+
+def test_samples_are_observed_with_their_noise(x: Tensor) -> None:
+    def observe(mean: Tensor, generator: torch.Generator | None) -> Tensor:
+        return mean if generator is None else mean + STD * torch.randn(mean.shape, generator=generator)
+
+    model = VAE(Posterior(), nn.Identity(), likelihood, 2, observe)
+    drawn = model.sample(20_000, torch.Generator().manual_seed(0))
+    assert drawn.std().item() == pytest.approx(math.sqrt(1 + STD**2), abs=0.02)
+    assert torch.equal(model.decode(x), x)

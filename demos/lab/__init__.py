@@ -1,0 +1,1 @@
+"""Six families of generative models side by side: a playground in the plane."""
