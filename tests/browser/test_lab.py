@@ -95,6 +95,11 @@ def test_panels_are_painted_and_can_be_looked_into(page: Page) -> None:
     assert all(painted > 500 for painted in inside) and inside != samples
     page.locator("[data-family=flow] .lab-plot").click()
     page.wait_for_function("document.querySelector('[data-family=flow] .lab-told').textContent.startsWith('Samples')")
+    page.click(".lab-wide")
+    page.wait_for_function("document.fullscreenElement?.className === 'lab'")
+    page.wait_for_timeout(1000)
+    assert page.evaluate(f"{STATE}.state") == "training"
+    page.evaluate("document.exitFullscreen()")
     assert "no density" in page.inner_text(".lab-table")
     assert "The true −log p(x)" in page.inner_text(".lab-note")
 

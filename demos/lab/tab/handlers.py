@@ -2,12 +2,13 @@
 
 import asyncio
 import functools
+import itertools
 import json
 import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import gradio as gr
 
+from demos.core.cancel import Cancelled
 from demos.ui.events import JOBS, CancelToken, guard
 from demos.ui.files import uploaded
 
@@ -59,26 +61,46 @@ async def _painted(job: Callable[..., T], *given: Any) -> T:
 
 
 class Visitors:
-    """The newest session of every visitor, by Gradio's session hash; the longest untouched is forgotten first."""
+    """The newest session of every visitor, by Gradio's session hash; the longest untouched is forgotten first.
+
+    Sessions take time to begin, and two of one visitor may overtake each other: what was asked for last is kept.
+    """
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._asked: dict[str, int] = {}
+        self._tickets = itertools.count(1)
         self._lock = threading.Lock()
 
     def get(self, page: gr.Request) -> "Session | None":
         """This visitor's session."""
         return self._sessions.get(page.session_hash or "")
 
-    def put(self, page: gr.Request, session: "Session") -> None:
-        """Keep a session instead of the visitor's last one, which ends."""
+    def ask(self, page: gr.Request) -> int:
+        """A ticket for a session that is about to begin."""
+        ticket = self._asked[page.session_hash or ""] = next(self._tickets)
+        return ticket
+
+    def put(self, page: gr.Request, session: "Session", ticket: int) -> None:
+        """Keep a session instead of the visitor's last one, which ends.
+
+        Raises:
+            Cancelled: the visitor has asked for another one since.
+        """
+        who = page.session_hash or ""
         with self._lock:
-            gone = [self._sessions.pop(page.session_hash or "", None)]
-            self._sessions[page.session_hash or ""] = session
+            if self._asked.get(who) != ticket:
+                raise Cancelled
+            gone = [self._sessions.pop(who, None)]
+            self._sessions[who] = session
             while len(self._sessions) > MOST_VISITORS:
-                gone.append(self._sessions.popitem(last=False)[1])
+                longest, old = self._sessions.popitem(last=False)
+                self._asked.pop(longest, None)
+                gone.append(old)
         for old in filter(None, gone):
-            old.paused = True
-            trainer().leave(old)
+            if old is not session:
+                old.paused = True
+                trainer().leave(old)
 
 
 VISITORS = Visitors()
@@ -103,19 +125,20 @@ def _text(frame: dict[str, Any], opening: dict[str, Any] | None = None) -> str:
     return json.dumps({**frame, "opening": opening} if opening else frame, separators=(",", ":"), allow_nan=False)
 
 
-def _begin(page: gr.Request, settings: "Settings", pace: str) -> "Session":
+def _session(page: gr.Request, ticket: int, pace: str, controls: Sequence[Any], anew: bool) -> "tuple[Session, bool]":
+    """The visitor's session, or a fresh one if the settings are others, it is finished, or one is wanted anew."""
     from demos.lab.playground import Session
 
-    session = Session(settings)
+    settings, session = settings_of(*controls), VISITORS.get(page)
+    same = session is not None and replace(session.settings, rate=1.0) == replace(settings, rate=1.0)
+    fresh = session is None or anew or session.finished or not same
+    if session is None or fresh:
+        session = Session(settings)
+    session.set_rate(settings.rate)
     session.set_pace(pace)
+    VISITORS.put(page, session, ticket)
     JOBS.stop(page, LANE)
-    VISITORS.put(page, session)
-    return session
-
-
-def _same(session: "Session | None", settings: "Settings") -> bool:
-    """Whether a session has these settings; the learning rate may have changed on the way."""
-    return session is not None and replace(session.settings, rate=1.0) == replace(settings, rate=1.0)
+    return session, fresh
 
 
 async def _watch(page: gr.Request, session: "Session", first: bool) -> AsyncIterator[str]:
@@ -124,7 +147,9 @@ async def _watch(page: gr.Request, session: "Session", first: bool) -> AsyncIter
         _watchers[session] = token
         try:
             opening = await _painted(session.opening) if first else None
-            yield _text(await _painted(session.frame), opening)
+            frame = await _painted(session.frame)
+            if not token.cancelled():
+                yield _text(frame, opening)
             trainer().join(session)
             while not (session.finished or session.paused or token.cancelled()):
                 start, waits = time.monotonic(), session.place > 0
@@ -144,43 +169,31 @@ async def _watch(page: gr.Request, session: "Session", first: bool) -> AsyncIter
 @guard
 async def train(page: gr.Request, pace: str, *controls: Any) -> AsyncIterator[str]:
     """Go on with the visitor's training, or begin one if the settings are others: frames for the stage."""
-    settings = settings_of(*controls)
-    session = VISITORS.get(page)
-    if session is None or session.finished or not _same(session, settings):
-        async for frame in _watch(page, await _painted(_begin, page, settings, pace), True):
-            yield frame
-        return
-    JOBS.stop(page, LANE)
-    session.set_rate(settings.rate)
-    session.set_pace(pace)
+    session, fresh = await _painted(_session, page, VISITORS.ask(page), pace, controls, False)
     session.paused = False
-    async for frame in _watch(page, session, False):
+    async for frame in _watch(page, session, fresh):
         yield frame
 
 
 @guard
 async def restart(page: gr.Request, pace: str, *controls: Any) -> AsyncIterator[str]:
     """Begin anew: frames for the stage."""
-    session = await _painted(_begin, page, settings_of(*controls), pace)
+    session, _ = await _painted(_session, page, VISITORS.ask(page), pace, controls, True)
     async for frame in _watch(page, session, True):
         yield frame
 
 
 @guard
-def step(page: gr.Request, pace: str, *controls: Any) -> str:
+async def step(page: gr.Request, pace: str, *controls: Any) -> str:
     """One step of every model, and a frame of all."""
-    settings, session = settings_of(*controls), VISITORS.get(page)
-    fresh = session is None or not _same(session, settings)
-    if fresh:
-        session = _begin(page, settings, pace)
-    JOBS.stop(page, LANE)
-    assert session is not None
+    session, fresh = await _painted(_session, page, VISITORS.ask(page), pace, controls, False)
     session.paused = True
     trainer().leave(session)
     while trainer().holds(session):
-        time.sleep(REST_S)
-    session.step()
-    return _text(session.frame(True), session.opening() if fresh else None)
+        await asyncio.sleep(REST_S)
+    await _painted(session.step)
+    opening = await _painted(session.opening) if fresh else None
+    return _text(await _painted(session.frame, True), opening)
 
 
 @guard

@@ -131,6 +131,9 @@ function figures() {
 
 // Drawing
 
+/** Whether the stage is displayed; what fills the whole screen has no offsetParent. */
+const seen = () => root.getClientRects().length > 0;
+
 let stirring = 0;
 function stir() {
   stirring ||= requestAnimationFrame(drawAll);
@@ -138,7 +141,7 @@ function stir() {
 
 function drawAll(now) {
   stirring = 0;
-  if (!root.offsetParent || !stageState.opening) return;
+  if (!seen() || !stageState.opening) return;
   let moving = false;
   for (const [name, family] of Object.entries(stageState.families)) {
     const { canvas, told, flipped } = panels[name], inside = (stageState.view === "inside") !== flipped;
@@ -205,13 +208,13 @@ root.addEventListener("fullscreenchange", () => {
 
 let here = false;
 setInterval(() => {
-  const seen = root.offsetParent !== null;
-  if (seen && !here) {
+  const now = seen();
+  if (now && !here) {
     stir();
     if (stageState.session === null && stageState.calls++ === 0) trigger("ready");
   }
-  if (!seen && here && ["training", "waiting"].includes(stageState.state)) trigger("away");
-  here = seen;
+  if (!now && here && ["training", "waiting"].includes(stageState.state)) trigger("away");
+  here = now;
 }, 400);
 
 readTheme(root);
