@@ -1,6 +1,6 @@
-"""Pictures for training: contents to repaint and styles to repaint them in, as windows of any scale and colour.
+"""Pictures for training: windows of paintings and surfaces, and the same windows with their strokes taken away.
 
-Paintings, surfaces and pictograms (see README, "Data"). Five of the twenty named paintings, those whose names have the
+See README, "Data". Five of the twenty named paintings, those whose names have the
 lowest SHA-256, are held out of all training: they stand for the styles that a visitor brings.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,30 +18,41 @@ import torch
 from torch import Tensor
 
 from demos.core.media import open_image
+from demos.style.colour import moments
+from demos.style.content import prepared, simplify
 
-__all__ = ["HELD_OUT", "STYLE", "Batch", "Gallery", "batches", "framed", "load_gallery", "to_tensor", "window"]
+__all__ = [
+    "HELD_OUT",
+    "STYLE",
+    "Batch",
+    "Gallery",
+    "draw_content",
+    "framed",
+    "load_gallery",
+    "repainted",
+    "restored",
+    "to_tensor",
+]
 
 HELD_OUT = 5
-PICTOGRAMS = ("fluent_3d", "fluent_flat")
-EVERY = 4
 STYLE = (256, 320)
+MEDIANS = (7, 9, 11, 13, 17)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures by kind: `(H, W, 3)` uint8 RGB, pictograms `(H, W, 4)` RGBA.
+    """Pictures by kind: `(H, W, 3)` uint8 RGB.
 
     Attributes:
         paintings: named ones by file stem.
         held_out: named ones that nothing was trained with.
-        monet, surfaces, pictograms: the others.
+        monet, surfaces: the others.
     """
 
     paintings: dict[str, np.ndarray]
     held_out: dict[str, np.ndarray]
     monet: list[np.ndarray]
     surfaces: dict[str, np.ndarray]
-    pictograms: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -49,21 +60,22 @@ class Batch:
     """What a step learns from.
 
     Attributes:
-        content: `(B, 3, S, S)` in [-1, 1].
-        styles: one or two times `(B, 3, *STYLE)`.
-        shares: of the content and of each style in what is wanted; their sum is 1.
+        wanted: windows of pictures, `(B, 3, S, S)` in [-1, 1].
+        given: the same without strokes and with other colours, as far as `strength` says.
+        style: nearly the whole pictures, `(B, 3, *STYLE)`.
+        strength: `(B,)` in [0, 1].
     """
 
-    content: Tensor
-    styles: list[Tensor]
-    shares: list[float]
+    wanted: Tensor
+    given: Tensor
+    style: Tensor
+    strength: Tensor
 
 
-def _pictures(archive: Path, folders: tuple[str, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
+def _pictures(archive: Path) -> Iterator[tuple[str, np.ndarray]]:
     with zipfile.ZipFile(archive) as files:
         for name in sorted(files.namelist()):
-            inside = not folders or Path(name).parent.name in folders
-            if inside and name.lower().endswith((".webp", ".jpg", ".jpeg", ".png")):
+            if name.lower().endswith((".webp", ".jpg", ".jpeg", ".png")):
                 yield name, np.asarray(open_image(files.read(name)))
 
 
@@ -81,29 +93,17 @@ def load_gallery(folder: Path) -> Gallery:
             named[Path(name).stem] = rgba[..., :3]
     held = sorted(named, key=lambda stem: hashlib.sha256(stem.encode()).hexdigest())[:HELD_OUT]
     surfaces = {Path(name).stem: rgba[..., :3] for name, rgba in _pictures(folder / "textures.zip")}
-    pictograms = [rgba for _, rgba in _pictures(folder / "emoji.zip", PICTOGRAMS)][::EVERY]
     return Gallery(
         {stem: rgb for stem, rgb in named.items() if stem not in held},
         {stem: named[stem] for stem in held},
         monet,
         surfaces,
-        pictograms,
     )
 
 
 def to_tensor(rgb: np.ndarray) -> Tensor:
     """`(H, W, 3)` uint8 to `(1, 3, H, W)` in [-1, 1]."""
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 127.5 - 1
-
-
-def window(rng: np.random.Generator, rgb: np.ndarray, side: int, smallest: int) -> np.ndarray:
-    """A random square of at least `smallest` pixels, resized to `side`, perhaps mirrored; `(side, side, 3)` uint8."""
-    most = min(rgb.shape[:2])
-    cut = round(most * float(np.exp(rng.uniform(min(0.0, np.log(smallest / most)), 0))))
-    y, x = (int(rng.integers(size - cut + 1)) for size in rgb.shape[:2])
-    part = rgb[y : y + cut, x : x + cut][:, :: rng.choice((-1, 1))]
-    how = cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(part), (side, side), interpolation=how)
 
 
 def _recolour(rng: np.random.Generator, rgb: np.ndarray) -> np.ndarray:
@@ -115,22 +115,6 @@ def _recolour(rng: np.random.Generator, rgb: np.ndarray) -> np.ndarray:
         x = 1 - x
     x = x.clip(0, 1) ** np.exp(rng.normal(0, 0.25)).astype(np.float32)
     return (255 * x).round().astype(np.uint8)
-
-
-def _composed(rng: np.random.Generator, gallery: Gallery, side: int) -> np.ndarray:
-    """A pictogram before a surface or a gradient: plain shapes with sharp edges."""
-    size = int(side * rng.uniform(0.5, 1.0))
-    rgba = cv2.resize(gallery.pictograms[rng.integers(len(gallery.pictograms))], (size, size), interpolation=1)
-    if rng.random() < 0.5:
-        back = window(rng, _any(rng, list(gallery.surfaces.values())), side, 60)
-    else:
-        corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
-        back = cv2.resize(corners, (side, side)).round().astype(np.uint8)
-    y, x = rng.integers(side - size + 1, size=2)
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    part = back[y : y + size, x : x + size]
-    back[y : y + size, x : x + size] = (alpha * rgba[..., :3] + (1 - alpha) * part).round()
-    return back
 
 
 def _any(rng: np.random.Generator, pictures: list[np.ndarray]) -> np.ndarray:
@@ -147,38 +131,83 @@ def framed(rgb: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarra
     return large[y : y + STYLE[0], x : x + STYLE[1]]
 
 
-def batches(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Endless batches of `n` contents of `side` pixels.
+def _faded(rng: np.random.Generator, rgb: np.ndarray) -> np.ndarray:
+    """`rgb` with less colour, a rotated hue and another tone curve."""
+    x = rgb.astype(np.float32) / 255
+    grey = x.mean(2, keepdims=True)
+    mix = np.eye(3, dtype=np.float32) + rng.normal(0, 0.25, (3, 3)).astype(np.float32)
+    mix /= mix.sum(1, keepdims=True)
+    x = grey + float(rng.uniform(0, 1)) * (x @ mix.T - grey)
+    x = (x - grey.mean()) * float(np.exp(rng.normal(0, 0.15))) + grey.mean() + float(rng.normal(0, 0.05))
+    return (255 * x.clip(0, 1)).round().astype(np.uint8)
 
-    Three of four have one style for each picture; the others mix two, or ask for less of a style, or for the content
-    itself, which is what strengths below 1 and 0 mean.
-    """
+
+def draw_content(gallery: Gallery, rng: np.random.Generator, side: int) -> np.ndarray:
+    """A window of something to repaint, `(side, side, 3)` uint8."""
+    kind = rng.random()
+    named, surfaces = list(gallery.paintings.values()), list(gallery.surfaces.values())
+    picture = _any(rng, gallery.monet if kind < 0.6 else named if kind < 0.85 else surfaces)
+    most = min(picture.shape[:2])
+    cut = round(most * float(rng.uniform(0.5, 1)))
+    y, x = (int(rng.integers(size - cut + 1)) for size in picture.shape[:2])
+    part = np.ascontiguousarray(picture[y : y + cut, x : x + cut][:, :: rng.choice((-1, 1))])
+    part = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC)
+    return _recolour(rng, part) if rng.random() < 0.4 else part
+
+
+def restored(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless batches of `n` windows of `side` pixels that want their strokes back, most of them of named paintings."""
     named, surfaces = list(gallery.paintings.values()), list(gallery.surfaces.values())
 
-    def content() -> np.ndarray:
+    def one() -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         kind = rng.random()
-        if kind < 0.25:
-            return _composed(rng, gallery, side)
-        pool = gallery.monet if kind < 0.7 else named if kind < 0.9 else surfaces
-        picture = window(rng, _any(rng, pool), side, 96)
-        return _recolour(rng, picture) if rng.random() < 0.3 else picture
-
-    def style() -> np.ndarray:
-        kind = rng.random()
-        pool = named if kind < 0.7 else gallery.monet if kind < 0.82 else surfaces
+        pool = named if kind < 0.75 else gallery.monet if kind < 0.87 else surfaces
         picture = _any(rng, pool)
-        if pool is surfaces and rng.random() < 0.7:
+        if pool is surfaces:
             picture = np.tile(picture, (2, 2, 1))
-        picture = framed(picture, rng)
-        return _recolour(rng, picture) if rng.random() < 0.15 else picture
-
-    def many(draw: Callable[[], np.ndarray]) -> Tensor:
-        return torch.cat([to_tensor(draw()) for _ in range(n)])
+        if rng.random() < 0.25:
+            picture = _recolour(rng, picture)
+        style = framed(picture[:, :: rng.choice((-1, 1))], rng)
+        y, x = (int(rng.integers(size - side + 1)) for size in STYLE)
+        wanted = style[y : y + side, x : x + side]
+        strength = 1.0 if rng.random() < 0.75 else float(rng.random())
+        given = _faded(rng, simplify(wanted, int(rng.choice(MEDIANS))))
+        return wanted, cv2.addWeighted(wanted, 1 - strength, given, strength, 0), style, strength
 
     while True:
-        kind, u = rng.random(), float(rng.random())
-        if kind < 0.12:
-            yield Batch(many(content), [many(style), many(style)], [0.0, u, 1 - u])
-        else:
-            own = 1.0 if kind < 0.15 else u if kind < 0.25 else 0.0
-            yield Batch(many(content), [many(style)], [own, 1 - own])
+        *pictures, strength = zip(*(one() for _ in range(n)), strict=True)
+        wanted, given, style = (torch.cat([to_tensor(rgb) for rgb in part]) for part in pictures)
+        yield Batch(wanted, given, style, torch.tensor(strength))
+
+
+def repainted(gallery: Gallery, targets: Path, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless batches of `n` windows of what the exact engine made, from the files that are in `targets` by now."""
+    named, files = list(gallery.paintings.values()), {}
+
+    def one() -> tuple[Tensor, Tensor, Tensor]:
+        paths = sorted(targets.glob("*.npz"))
+        path = paths[rng.integers(len(paths))]
+        if path not in files:
+            with np.load(path) as file:
+                files[path] = {key: file[key] for key in file}
+        rows, flip = files[path], int(rng.choice((-1, 1)))
+        i = int(rng.integers(len(rows["styles"])))
+        style = to_tensor(framed(named[rows["styles"][i]][:, ::flip], rng))
+        content, target = (to_tensor(rows[key][i][:, ::flip]) for key in ("contents", "targets"))
+        given = prepared(content, moments(style), 1.0)
+        y, x = (int(rng.integers(size - side + 1)) for size in target.shape[2:])
+        return target[:, :, y : y + side, x : x + side], given[:, :, y : y + side, x : x + side], style
+
+    while True:
+        parts = [torch.cat(part) for part in zip(*(one() for _ in range(n)), strict=True)]
+        yield Batch(parts[0], parts[1], parts[2], torch.ones(n))
+
+
+def photographed(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless batches of `n` contents of `side` pixels, wanted in the style of a named painting as far as it goes."""
+    named = list(gallery.paintings.values())
+    while True:
+        wanted = torch.cat([to_tensor(draw_content(gallery, rng, side)) for _ in range(n)])
+        style = torch.cat([to_tensor(framed(_any(rng, named), rng)) for _ in range(n)])
+        given = [prepared(x[None], moments(s[None]), 1.0) for x, s in zip(wanted, style, strict=True)]
+        yield Batch(wanted, torch.cat(given), style, torch.ones(n))

@@ -45,14 +45,14 @@ class Round:
     side: int
 
 
-def plan(height: int, width: int, smallest: int = 64) -> list[Round]:
+def plan(height: int, width: int, smallest: int = 64, rounds: int = ROUNDS) -> list[Round]:
     """Rounds for a picture of `height` × `width`, halved as long as the short side keeps `smallest` pixels."""
     halvings = max(0, round(math.log2(min(height, width) / smallest)))
-    rounds = []
+    found = []
     for i in range(halvings, -1, -1):
         tall, wide = (max(max(SIDES) + 5, round(side / 2**i)) for side in (height, width))
-        rounds += [Round(tall, wide, side) for side in SIDES for _ in range(ROUNDS)]
-    return rounds
+        found += [Round(tall, wide, side) for side in SIDES for _ in range(rounds)]
+    return found
 
 
 def rebuild(
@@ -61,6 +61,8 @@ def rebuild(
     seed: int = 0,
     *,
     keep: float = 0.3,
+    rounds: list[Round] | None = None,
+    polish: int = POLISH,
     start: tuple[int, Tensor] | None = None,
     on_step: Callable[[int, int, Tensor], None] | None = None,
 ) -> Tensor:
@@ -69,25 +71,29 @@ def rebuild(
     Args:
         seed: chooses the patches that are looked at where there are many.
         keep: w, how much of the content is blended in after every round but the last.
+        rounds: what `plan` gives, or fewer.
+        polish: how many last steps.
         start: the number of steps done and the picture after them, to go on from there.
         on_step: called after each step (a round, or one of the last steps) with its number from 1, the number of steps
             and the picture; may raise to stop.
     """
     height, width = content.shape[2:]
-    rounds = plan(height, width)
-    base, total = transfer(content, style), len(rounds) + POLISH
+    rounds = rounds or plan(height, width)
+    base, total = transfer(content, style), len(rounds) + polish
     done, x = start or (0, resize(base, (rounds[0].height, rounds[0].width)))
+    patches, goal, blend = None, style, base
     for i in range(done, total):
         if i < len(rounds):
-            size = (rounds[i].height, rounds[i].width)
-            scale = size[0] / height
-            goal = resize(style, [max(rounds[i].side + 5, round(side * scale)) for side in style.shape[2:]])
-            blend = resize(base, size)
-            x = _round(resize(x, size), goal, rounds[i].side, seed + i)
+            size, side = (rounds[i].height, rounds[i].width), rounds[i].side
+            if patches is None or rounds[i] != rounds[i - 1]:
+                goal = resize(style, [max(side + 5, round(n * size[0] / height)) for n in style.shape[2:]])
+                patches = _Patches(goal, side, seed + size[0] + side)
+                blend = resize(base, size)
+            x = _round(resize(x, size), patches, seed + i)
             if i + 1 < len(rounds):
                 x = transfer((x + keep * blend) / (1 + keep), goal)
         else:
-            x = _polish(x, style, STEP * (1 - (i - len(rounds)) / POLISH), seed + i)
+            x = _polish(x, style, STEP * (1 - (i - len(rounds)) / polish), seed + i)
         if on_step is not None:
             on_step(i + 1, total, x)
     return x.clamp(-1, 1)
@@ -115,43 +121,53 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
-def _round(x: Tensor, style: Tensor, side: int, seed: int) -> Tensor:
+class _Patches:
+    """Patches of a style `(M, D)`, at most `KEYS` of them, and their largest principal components."""
+
+    def __init__(self, style: Tensor, side: int, seed: int) -> None:
+        self.side, (height, width) = side, style.shape[2:]
+        count = (height - side + 1) * (width - side + 1)
+        at = torch.arange(count)
+        if count > KEYS:
+            at = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:KEYS]
+        row, column = at // (width - side + 1), at % (width - side + 1)
+        step = torch.arange(side)
+        down, right = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
+        self.pixels = style[0][:, down.to(style.device), right.to(style.device)].transpose(0, 1).flatten(1)
+        values, vectors = torch.linalg.eigh(torch.cov(self.pixels.T))
+        kept = int((values.flip(0).cumsum(0) < VARIANCE * values.sum()).sum()) + 1
+        self.mean, self.basis, self.spread = self.pixels.mean(0), vectors[:, -kept:], values[-kept:].sum()
+        self.keys = (self.pixels - self.mean) @ self.basis
+
+    def nearest(self, query: Tensor, seed: int) -> Tensor:
+        """The patch `(N, D)` nearest to each `query` `(N, D)`, in the space of the principal components.
+
+        With the factor 1 / (alpha + distance to the nearest query) of each key folded in, a matrix product gives all
+        scaled distances at once.
+        """
+        query = (query - self.mean) @ self.basis
+        size, own = self.keys.square().sum(1), query.square().sum(1)
+        some = torch.randperm(len(query), generator=torch.Generator().manual_seed(seed))[:QUERIES].to(query.device)
+        closest = torch.full_like(size, math.inf)
+        for part in some.split(1024):
+            distance = (query[part] @ self.keys.T).mul_(-2).add_(own[part, None])
+            closest = torch.minimum(closest, distance.amin(0) + size)
+        factor = 1 / (closest.clamp_min(0) + ALPHA * self.spread + 1e-6)
+        folded = torch.cat([-2 * self.keys, torch.ones_like(size)[:, None], size[:, None]], 1) * factor[:, None]
+        query = torch.cat([query, own[:, None], torch.ones_like(own)[:, None]], 1)
+        return self.pixels[torch.cat([(part @ folded.T).argmin(1) for part in query.split(1024)])]
+
+
+def _round(x: Tensor, style: _Patches, seed: int) -> Tensor:
     """Every patch replaced by its nearest in the style, overlaps averaged."""
-    generator = torch.Generator().manual_seed(seed)
-    keys = F.unfold(style, side)[0].T
-    if len(keys) > KEYS:
-        keys = keys[torch.randperm(len(keys), generator=generator)[:KEYS].to(keys.device)]
+    side, (height, width) = style.side, x.shape[2:]
     stride, border = max(1, side // 3), side
-    height, width = x.shape[2:]
     mode = "reflect" if min(height, width) > border + stride else "replicate"
     padded = F.pad(x, (border, border + stride, border, border + stride), mode=mode)
     patches = F.unfold(padded, side, stride=stride)[0].T
-    found = keys[_nearest(patches, keys, generator)]
+    found = style.nearest(patches, seed)
     weight = ((patches - found).square().sum(1, keepdim=True) + 1e-2) ** ((POWER - 2) / 2)
     both = torch.cat([found * weight, weight.expand(-1, side * side)], 1)
     planes = F.fold(both.T[None], padded.shape[2:], side, stride=stride)
     mean = planes[:, :3] / planes[:, 3:].clamp_min(1e-6)
     return mean[:, :, border : border + height, border : border + width]
-
-
-def _nearest(query: Tensor, keys: Tensor, generator: torch.Generator) -> Tensor:
-    """Index `(N,)` of the key nearest to each `query` `(N, D)`, in the space of the keys' largest principal components.
-
-    With the factor 1 / (alpha + distance to the nearest query) of each key folded in, a matrix product gives all scaled
-    distances at once.
-    """
-    mean = keys.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov(keys.T))
-    kept = int((values.flip(0).cumsum(0) < VARIANCE * values.sum()).sum()) + 1
-    basis = vectors[:, -kept:]
-    query, keys = (query - mean) @ basis, (keys - mean) @ basis
-    size, own = keys.square().sum(1), query.square().sum(1)
-    some = torch.randperm(len(query), generator=generator)[:QUERIES].to(query.device)
-    closest = torch.full_like(size, math.inf)
-    for part in some.split(1024):
-        distance = torch.addmm(own[part, None], query[part], keys.T, alpha=-2)
-        closest = torch.minimum(closest, distance.amin(0) + size)
-    factor = 1 / (closest.clamp_min(0) + ALPHA * values[-kept:].sum() + 1e-6)
-    folded = torch.cat([-2 * keys * factor[:, None], factor[:, None]], 1).T
-    query = torch.cat([query, own[:, None]], 1)
-    return torch.cat([torch.addmm(size * factor, part, folded).argmin(1) for part in query.split(1024)])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from demos.style.patches import barycentre, directions, project, pyramid, sliced_distance
 
-__all__ = ["luminance", "match_loss", "patch_loss", "structure_loss"]
+__all__ = ["gram_loss", "luminance", "match_loss", "patch_loss", "structure_loss"]
 
 LUMA = (0.299, 0.587, 0.114)
 WINDOW = 9
@@ -50,6 +50,24 @@ def patch_loss(
             target = barycentre(parts, weights, values.shape[-1])
         total = total + sliced_distance(values, target)
     return total / len(made)
+
+
+def gram_loss(y: Tensor, style: Tensor, generator: torch.Generator, count: int = 96) -> Tensor:
+    """Difference `(B,)` of Gram matrices of rectified random filters at four scales.
+
+    Gatys et al. 2015 (arXiv:1505.07376), with the random filters of Ustyuzhaninov et al. 2016 (arXiv:1606.00021) in
+    place of VGG.
+    """
+    total = y.new_zeros(len(y))
+    for a, b in zip(pyramid(y, 4), pyramid(style, 4), strict=False):
+        filters = directions(count, 7, generator)
+        wanted = F.conv2d(b, filters)
+        mean, std = wanted.mean((2, 3), keepdim=True), wanted.std((2, 3), keepdim=True) + 0.03
+        bias = 0.7 * torch.randn(1, count, 1, 1, generator=generator)
+        maps = [F.relu((F.conv2d(x, filters) - mean) / std + bias).flatten(2) for x in (a, b)]
+        made, goal = (m @ m.transpose(1, 2) / m.shape[2] for m in maps)
+        total = total + (made - goal).abs().mean((1, 2))
+    return total / 4
 
 
 def match_loss(

@@ -27,6 +27,7 @@ from demos.core.media import Picture, open_image
 from demos.core.seed import generator, normalise_seed
 from demos.style import exact
 from demos.style.codes import CodeDensity, Presets, blend, encode, load_presets
+from demos.style.content import prepared
 from demos.style.networks import STRIDE, Painter, StyleEncoder
 
 __all__ = ["LIMITS", "Layer", "Restyled", "Style", "StyleModel", "Unfinished"]
@@ -217,7 +218,7 @@ class StyleModel:
         for name, title in self.titles.items():
             yield title, self.restyle(content, Layer([(name, 1.0)]), size=size, **options).picture
 
-    def sample_styles(self, seed: int | None = 0, *, count: int = 1) -> list[tuple[np.ndarray, list[str]]]:
+    def sample_styles(self, seed: int | str | None = 0, *, count: int = 1) -> list[tuple[np.ndarray, list[str]]]:
         """New codes `(code,)` drawn from the density over codes, each with the titles of its nearest presets."""
         count = int(number_in(LIMITS, "count", count))
         with torch.inference_mode():
@@ -308,7 +309,7 @@ class StyleModel:
         """The network on pixels `(1, 3, H, W)` of any size."""
         factor = max(brush, max(x.shape[2:]) / LIMITS["size"][1])
         height, width = (max(1, round(side / factor)) for side in x.shape[2:])
-        small = exact.resize(x, (height, width))
+        small = prepared(exact.resize(x, (height, width)), code[None], strength)
         below, right = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (height, width))
         padded = F.pad(small, (0, right, 0, below), mode="replicate").to(self.device)
         amount = torch.tensor([strength], device=self.device)

@@ -1,10 +1,10 @@
 """The networks of the fast engine: one turns a style into a code, the other repaints any content by a code.
 
-The painter begins with the content in the colours of the style and changes it. It normalises away the statistics of the
-content's features, channel by channel, and the code puts others in their place (AdaIN, Huang and Belongie 2017,
-arXiv:1703.06868; as modulation of every block in StyleGAN, Karras et al. 2019, arXiv:1812.04948, whose noise inputs are
-here as well: they are what strokes and grain are made of where the content is flat). Both are convolutional, so a
-picture of any size is repainted at once and no tile shows a seam.
+The painter is given the content in the colours of the style, without its finest detail, and adds strokes. It normalises
+away the statistics of the content's features, channel by channel, and the code puts others in their place (AdaIN, Huang
+and Belongie 2017, arXiv:1703.06868; as modulation of every block in StyleGAN, Karras et al. 2019, arXiv:1812.04948,
+whose noise inputs are here as well: they are what strokes and grain are made of where the content is flat). Both are
+convolutional, so a picture of any size is repainted at once and no tile shows a seam.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from demos.style.colour import MOMENTS, moments, recolour
+from demos.style.colour import MOMENTS, moments
 
 __all__ = ["STRIDE", "Painter", "StyleEncoder"]
 
@@ -142,7 +142,6 @@ class Painter(ModelMixin, ConfigMixin):
         """
         if x.shape[2] % STRIDE or x.shape[3] % STRIDE:
             raise ValueError(f"Sides have to be multiples of {STRIDE}.")
-        x = recolour(x, code[:, -MOMENTS:], strength)
         style = self.style(torch.cat([code, strength[:, None]], 1))
 
         def noise(h: Tensor) -> Tensor:

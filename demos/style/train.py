@@ -3,14 +3,17 @@
     python -m demos.style.train painter --data DIR
     python -m demos.style.train codes --data DIR
 
-`painter` learns the style encoder and the painter together. What is wanted lies anywhere between the content and two
-styles, along every direction in which patches are looked at, and so does the code: that is what makes strength and
-mixtures work. `codes` encodes the presets and fits the density over codes. A stage keeps its state, its log and a
-contact sheet in `--runs`, goes on from there when it is called again, and writes its weights to `--out` when it ends.
+`painter` learns the style encoder and the painter together: part of the time it gives windows of paintings their strokes
+back, which a median took away, and for the rest it repaints other pictures by the Gram matrices of the style. `targets`
+writes pictures that the exact engine repainted, to learn from. `codes` encodes the presets and fits the density over
+codes. A stage keeps its state, its log and a contact sheet in `--runs`, goes on from there when it is called again, and
+writes its weights to `--out` when it ends.
 """
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,21 +24,24 @@ from PIL import Image
 from skimage import data as samples
 from torch import Tensor, nn
 
-from demos.core.checkpoint import save_weights
+from demos.core.checkpoint import atomic, save_weights
 from demos.core.fit import fit
 from demos.core.stages import Preset, Run, train_stage
-from demos.style.codes import CodeDensity, blend, encode
-from demos.style.data import Gallery, batches, framed, load_gallery, to_tensor
-from demos.style.losses import match_loss, patch_loss, structure_loss
+from demos.style import exact
+from demos.style.codes import CodeDensity, encode
+from demos.style.content import prepared
+from demos.style.data import Gallery, draw_content, framed, load_gallery, photographed, restored, to_tensor
+from demos.style.losses import gram_loss, patch_loss, structure_loss
 from demos.style.networks import Painter, StyleEncoder
 
 __all__ = ["PRESETS", "Repainter", "main"]
 
-SIDE = 128
-WEIGHTS = {"match": 2.0, "patches": 2.0, "structure": 0.25, "same": 6.0}
+SIDE, TARGET = 128, 160
+RESTORE = 0.15
+WEIGHTS = {"pixels": 1.0, "patches": 2.0, "gram": 10.0, "structure": 0.25}
 PRESETS = {
-    "cpu": Preset({"painter": 4, "codes": 128}, {"painter": 110, "codes": 2}),
-    "gpu": Preset({"painter": 64, "codes": 512}, {"painter": 20, "codes": 1}),
+    "cpu": Preset({"targets": 8, "painter": 4, "codes": 128}, {"targets": 30, "painter": 110, "codes": 2}),
+    "gpu": Preset({"targets": 16, "painter": 64, "codes": 512}, {"targets": 5, "painter": 20, "codes": 1}),
 }
 PRESET_TITLES = {
     "vangogh_starry_night_1889": "Starry Night, van Gogh",
@@ -65,30 +71,55 @@ class Repainter(nn.Module):
         self.encoder, self.painter = encoder, painter
 
 
+def make_targets(run: Run) -> None:
+    """Contents repainted by the exact engine, `run.batch` a file, for the painter to learn from."""
+    gallery = load_gallery(run.data)
+    names, start = list(gallery.paintings), time.monotonic()
+    folder = run.cache / "targets"
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in itertools.count(len(list(folder.glob("*.npz")))):
+        if run.budget.spent(i, time.monotonic() - start) >= 1:
+            break
+        rng, rows = np.random.default_rng([run.seed, i]), []
+        for j in range(run.batch):
+            name = names[int(rng.integers(len(names)))]
+            content, style = draw_content(gallery, rng, TARGET), framed(gallery.paintings[name], rng)
+            y = exact.rebuild(
+                to_tensor(content).to(run.device),
+                to_tensor(style).to(run.device),
+                i * run.batch + j,
+                rounds=exact.plan(TARGET, TARGET, rounds=2),
+                polish=8,
+            )
+            rows.append((content, (127.5 * (y[0] + 1)).byte().permute(1, 2, 0).cpu().numpy(), names.index(name)))
+        contents, targets, styles = (np.stack(part) for part in zip(*rows, strict=True))
+        with atomic(folder / f"{i:05d}.npz") as part, part.open("wb") as file:
+            np.savez_compressed(file, contents=contents, targets=targets, styles=styles)
+
+
 def train_painter(run: Run) -> None:
     """Style by patches, content by local correlation, and the content itself where that is asked for."""
     gallery = load_gallery(run.data)
     encoder, painter = run.started(StyleEncoder(), "encoder"), run.started(Painter(), "painter")
     model: Any = Repainter(encoder, painter)
-    stream = batches(gallery, run.batch, SIDE, np.random.default_rng(run.seed))
+    rng = np.random.default_rng(run.seed)
+    restore = restored(gallery, run.batch, SIDE, rng)
+    repaint = photographed(gallery, run.batch, SIDE, rng)
 
     def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
-        batch = next(stream)
-        content, styles = batch.content.to(run.device), [style.to(run.device) for style in batch.styles]
-        own, shares = batch.shares[0], batch.shares[1:]
-        code = blend([model.encoder(style) for style in styles], [max(share, 1e-6) for share in shares])
-        y = model.painter(content, code, content.new_full((len(content),), 1 - own), generator)
-        nought = y.new_zeros(())
-        match = sum(
-            (share * match_loss(y, x, generator).mean() for share, x in zip(shares, styles, strict=True)), nought
+        again = rng.random() < RESTORE
+        batch = next(restore if again else repaint)
+        wanted, given, style, strength = (
+            part.to(run.device) for part in (batch.wanted, batch.given, batch.style, batch.strength)
         )
+        y = model.painter(given, model.encoder(style), strength, generator)
         with torch.autocast(y.device.type, enabled=False):
-            mix = content.new_tensor(shares).expand(len(content), -1) / max(1 - own, 1e-6)
+            one, nought = wanted.new_ones(len(wanted), 1), y.new_zeros(())
             parts = {
-                "match": match,
-                "patches": (1 - own) * patch_loss(y, styles, mix, generator).mean() if own < 1 else nought,
-                "structure": structure_loss(y, content).mean(),
-                "same": own * (y - content).abs().mean(),
+                "pixels": (y - wanted).abs().mean() if again else nought,
+                "patches": patch_loss(y, [wanted], one, generator, samples=2048).mean() if again else nought,
+                "gram": nought if again else gram_loss(y, style, generator, 64).mean(),
+                "structure": nought if again else structure_loss(y, wanted).mean(),
             }
         return {"loss": torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum(), **parts}
 
@@ -117,11 +148,13 @@ def contact_sheet(model: Repainter, gallery: Gallery, device: str, side: int = 2
     rows = [np.concatenate([np.full((192, 192, 3), 255, np.uint8), *(square(rgb, 192) for rgb in styles)], 1)]
     for photo in (samples.astronaut(), samples.chelsea(), samples.coffee()):
         photo = square(photo, side)
+        content = to_tensor(photo).to(device)
         row = [square(photo, 192)]
         for rgb in styles:
             code = model.encoder(to_tensor(framed(rgb)).to(device))
             with torch.autocast(device, torch.bfloat16):
-                y = model.painter(to_tensor(photo).to(device), code, torch.ones(1), torch.Generator().manual_seed(0))
+                given = prepared(content, code, 1.0)
+                y = model.painter(given, code, torch.ones(1, device=device), torch.Generator().manual_seed(0))
             pixels = (127.5 * (y[0].clamp(-1, 1) + 1)).byte().permute(1, 2, 0).cpu().numpy()
             row.append(square(pixels, 192))
         rows.append(np.concatenate(row, 1))
@@ -157,7 +190,7 @@ def train_codes(run: Run) -> None:
     run.write("density", ema)
 
 
-STAGES: dict[str, Callable[[Run], None]] = {"painter": train_painter, "codes": train_codes}
+STAGES: dict[str, Callable[[Run], None]] = {"targets": make_targets, "painter": train_painter, "codes": train_codes}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

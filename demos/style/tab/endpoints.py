@@ -1,0 +1,74 @@
+"""What a program calls: typed functions for `gradio_client` and MCP."""
+
+from typing import Any
+
+import gradio as gr
+
+from demos.core.media import png_bytes, read_data_uri
+from demos.style.tab import sources
+from demos.ui.events import guard
+from demos.ui.files import served, uploaded
+
+__all__ = ["restyle", "style_presets"]
+
+ENGINES = ("fast", "exact")
+FAST_SIZE, EXACT_SIZE = 1024, 256
+
+
+def _picture(image: Any) -> Any:
+    """A picture from whatever form a client sends it in; foreign addresses are never fetched."""
+    if isinstance(image, str) and image.startswith("data:"):
+        return read_data_uri(image)
+    return uploaded(image.rpartition("/file=")[2] if isinstance(image, str) else image)
+
+
+@guard
+def restyle(
+    content: gr.FileData | str,
+    style: gr.FileData | str | None = None,
+    preset: str | None = None,
+    strength: float = 1.0,
+    keep_colours: bool = False,
+    engine: str = "fast",
+    seed: int = 0,
+) -> gr.FileData:
+    """Repaint a picture in the style of another one, or of a preset; give exactly one of style and preset.
+
+    Args:
+        content: the picture to repaint (file, or data: URI).
+        style: a picture of the style (file, or data: URI).
+        preset: one of the names that style_presets lists.
+        strength: 0 gives the content back, nearly; 1 repaints it fully. The exact engine has no strength.
+        keep_colours: keep the colours of the content, take only light and dark from the result.
+        engine: "fast", a trained network, up to 1,024 pixels a side; or "exact", which rebuilds the picture from
+            patches of the style's picture, up to 256 pixels a side, and takes longer; it knows no presets.
+        seed: the same seed and settings give the same picture; -1 for a random one.
+
+    Returns:
+        A PNG file of the content's proportions.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"There is no such engine; choose {' or '.join(ENGINES)}.")
+    if bool(style) == bool(preset):
+        raise ValueError("Give exactly one of style (a picture) and preset (a name that style_presets lists).")
+    picture = _picture(content)
+    if engine == "exact":
+        if preset:
+            raise ValueError("A preset is only a code; the exact engine needs a picture of the style.")
+        if strength != 1:
+            raise ValueError("The exact engine has no strength; leave it at 1, or choose the fast engine.")
+        found = sources.model().rebuild(picture, _picture(style), keep_colours=keep_colours, size=EXACT_SIZE, seed=seed)
+    else:
+        from demos.style.model import Layer
+
+        chosen = sources.model().presets.code(str(preset)).numpy() if preset else _picture(style)
+        found = sources.model().restyle(
+            picture, Layer([(chosen, 1.0)]), strength=strength, keep_colours=keep_colours, size=FAST_SIZE, seed=seed
+        )
+    return served(png_bytes(found.picture), f"style-{found.seed}.png")
+
+
+@guard
+def style_presets() -> list[str]:
+    """The names of the presets that restyle knows."""
+    return list(sources.titles())

@@ -1,0 +1,90 @@
+"""Codes: of pictures, of presets, mixed, and drawn from a density."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from demos.core.checkpoint import load_network, save_weights
+from demos.style.codes import CodeDensity, Presets, blend, encode, load_presets
+from demos.style.colour import MOMENTS, moments
+from tests.style.conftest import CODE, NAMES, tensor, tiny_density, tiny_encoder, tiny_presets
+
+
+@pytest.mark.parametrize("size", [(64, 80), (20, 20), (90, 400), (300, 40)])
+def test_a_picture_of_any_size_has_a_code(size: tuple[int, int]) -> None:
+    code = encode(tiny_encoder(), tensor(0, *size))
+    assert code.shape == (CODE,) and code.isfinite().all()
+    assert torch.allclose(code[-MOMENTS:], moments(tensor(0, *size))[0], atol=0.02)
+
+
+def test_the_code_hardly_depends_on_the_resolution() -> None:
+    encoder = tiny_encoder()
+    big, small, other = (
+        encode(encoder, tensor(seed, *size)) for seed, size in ((0, (384, 512)), (0, (192, 256)), (1, (192, 256)))
+    )
+    assert (big - small).norm() < (big - other).norm()
+
+
+def test_presets_are_written_read_and_found(tmp_path: Path) -> None:
+    presets = tiny_presets()
+    save_weights({"codes": presets.codes}, tmp_path, config={"titles": NAMES})
+    again = load_presets(tmp_path)
+    assert again.titles == NAMES and torch.allclose(again.codes, presets.codes, atol=1e-2)
+    assert torch.equal(presets.code("dots"), presets.codes[1])
+    with pytest.raises(ValueError, match="no style called “teapot”"):
+        presets.code("teapot")
+    save_weights({"codes": presets.codes[:2]}, tmp_path, config={"titles": NAMES})
+    with pytest.raises(ValueError, match="4 titles"):
+        load_presets(tmp_path)
+
+
+def test_neighbours_begin_with_the_nearest() -> None:
+    presets = tiny_presets()
+    near = presets.code("mist") + 0.05 * presets.codes.std(0)
+    assert presets.neighbours(near)[0] == "Mist" and len(presets.neighbours(near)) == 3
+    assert len(Presets(NAMES, presets.codes).neighbours(near, 2)) == 2
+
+
+def test_a_blend_is_a_weighted_mean() -> None:
+    a, b = torch.randn(2, CODE, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(blend([a, b], [1, 0]), a)
+    assert torch.allclose(blend([a, b], [3, 1]), 0.75 * a + 0.25 * b, atol=1e-6)
+    assert torch.allclose(blend([a, b], [30, 10]), blend([a, b], [3, 1]), atol=1e-6)
+
+
+def test_the_density_knows_what_it_was_fitted_to(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    density, g = CodeDensity(CODE, steps=2, hidden=16), torch.Generator().manual_seed(0)
+    seen = torch.randn(400, CODE, generator=g) * 0.3 + torch.linspace(-1, 1, CODE)
+    density.measure(seen)
+    adam = torch.optim.Adam(density.parameters(), 3e-3)
+    first = density.log_prob(seen).mean().item()
+    loss = torch.zeros(())
+    for _ in range(40):
+        loss = -density.log_prob(seen).mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    density.eval().requires_grad_(False)
+    assert -loss.item() > first and density.log_prob(seen).mean() > density.log_prob(seen + 2).mean() + 10
+    drawn = density.sample(200, torch.Generator().manual_seed(1), 1.0)
+    assert (drawn.mean(0) - seen.mean(0)).abs().max() < 0.3
+    density.save_pretrained(tmp_path)
+    assert torch.equal(load_network(CodeDensity, tmp_path).log_prob(seen), density.log_prob(seen))
+
+
+def test_the_density_is_the_flows_with_the_scale_counted() -> None:
+    density, x = tiny_density(), tiny_presets().codes
+    flat = (x - density.mean) / density.std
+    assert torch.allclose(density.log_prob(x), density.flow.log_prob(flat) - density.std.log().sum(), atol=1e-3)
+
+
+def test_samples_follow_seed_and_temperature() -> None:
+    density = tiny_density()
+    first, again, other = (density.sample(3, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert first.shape == (3, CODE) and torch.equal(first, again) and not torch.equal(first, other)
+    calm, wild = (density.sample(200, torch.Generator().manual_seed(0), t).std(0).mean() for t in (0.3, 1.0))
+    assert calm < 0.6 * wild

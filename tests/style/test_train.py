@@ -1,0 +1,122 @@
+"""The training program on a handful of pictures made here: two steps a stage, then the wrapper loads what it wrote."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from demos.core.media import png_bytes
+from demos.style import train
+from demos.style.data import (
+    HELD_OUT,
+    STYLE,
+    Gallery,
+    draw_content,
+    framed,
+    load_gallery,
+    photographed,
+    repainted,
+    restored,
+    to_tensor,
+)  # fmt: skip
+from demos.style.model import Layer, StyleModel
+from demos.style.networks import Painter, StyleEncoder
+from tests.style.conftest import pixels
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archives, with few and small pictures under the names of the presets."""
+    folder = tmp_path_factory.mktemp("data")
+    surfaces = [name for name in train.PRESET_TITLES if "trees" in name]
+    paintings = [name for name in train.PRESET_TITLES if name not in surfaces]
+    with zipfile.ZipFile(folder / "paintings.zip", "w") as files:
+        for i, name in enumerate(paintings):
+            files.writestr(f"named/{name}.png", png_bytes(Image.fromarray(pixels(i, 100, 110 + i))))
+        for i in range(5):
+            files.writestr(f"monet/{i}.png", png_bytes(Image.fromarray(pixels(50 + i, 110, 100))))
+        files.writestr("metadata.csv", "file\n")
+    with zipfile.ZipFile(folder / "textures.zip", "w") as files:
+        for i, name in enumerate([*surfaces, "sand"]):
+            files.writestr(f"textures/{name}.png", png_bytes(Image.fromarray(pixels(80 + i, 70, 70))))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gallery(data: Path) -> Gallery:
+    return load_gallery(data)
+
+
+def test_archives_are_sorted_into_kinds(gallery: Gallery) -> None:
+    assert len(gallery.held_out) == HELD_OUT and not gallery.held_out.keys() & gallery.paintings.keys()
+    assert len(gallery.paintings) + HELD_OUT == len([n for n in train.PRESET_TITLES if "trees" not in n])
+    assert len(gallery.monet) == 5 and len(gallery.surfaces) == 2
+
+
+def test_contents_and_frames_have_their_sizes(gallery: Gallery) -> None:
+    rng = np.random.default_rng(0)
+    for height, width in ((100, 140), (300, 60), (40, 40)):
+        assert framed(pixels(0, height, width)).shape == framed(pixels(0, height, width), rng).shape == (*STYLE, 3)
+    contents = [draw_content(gallery, rng, 48) for _ in range(12)]
+    assert {content.shape for content in contents} == {(48, 48, 3)} and len({c.tobytes() for c in contents}) == 12
+    assert to_tensor(np.full((2, 3, 3), 255, np.uint8)).shape == (1, 3, 2, 3)
+    assert to_tensor(np.full((2, 3, 3), 255, np.uint8)).max() == 1
+
+
+@pytest.mark.parametrize("make", [restored, photographed])
+def test_batches_ask_for_the_wanted_by_what_is_given(gallery: Gallery, make: Any) -> None:
+    stream = make(gallery, 3, 64, np.random.default_rng(0))
+    found = [next(stream) for _ in range(8)]
+    for batch in found:
+        assert batch.wanted.shape == batch.given.shape == (3, 3, 64, 64) and batch.style.shape == (3, 3, *STYLE)
+        assert batch.strength.shape == (3,) and batch.strength.min() >= 0 and batch.strength.max() <= 1
+        assert all(x.isfinite().all() and x.abs().max() <= 1 for x in (batch.wanted, batch.given, batch.style))
+        full = batch.strength == 1
+        assert (batch.wanted - batch.given).abs().mean((1, 2, 3))[full].gt(0.005).all()
+    if make is restored:
+        assert any((batch.strength < 1).any() for batch in found)
+
+
+def test_targets_are_made_by_the_exact_engine_and_read(
+    data: Path, gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "TARGET", 48)
+    options = ["--data", str(data), "--runs", str(tmp_path), "--batch", "2", "--device", "cpu"]
+    train.main(["targets", *options, "--steps", "1"])
+    train.main(["targets", *options, "--steps", "1"])
+    (file,) = (tmp_path / "cache" / "targets").glob("*.npz")
+    batch = next(repainted(gallery, file.parent, 4, 32, np.random.default_rng(0)))
+    assert batch.wanted.shape == batch.given.shape == (4, 3, 32, 32) and batch.strength.eq(1).all()
+
+
+def smaller(kind: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: kind(*args, **{"widths": (8, 8, 16, 16), **kwargs})
+
+
+def test_two_steps_of_both_stages_make_a_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "StyleEncoder", smaller(StyleEncoder))
+    monkeypatch.setattr(train, "Painter", smaller(Painter))
+    monkeypatch.setattr(train, "SIDE", 64)
+    monkeypatch.setattr(train, "contact_sheet", partial(train.contact_sheet, side=64))
+    torch.set_num_threads(1)
+    options = ["--data", str(data), "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--batch", "1"]
+    train.main(["painter", *options, "--steps", "1", "--device", "cpu"])
+    train.main(["painter", *options, "--steps", "2", "--device", "cpu"])
+    monkeypatch.setattr(train, "StyleEncoder", StyleEncoder)
+    train.main(["codes", *options, "--steps", "2", "--device", "cpu"])
+    assert json.loads((tmp_path / "out" / "presets" / "config.json").read_text())["titles"] == train.PRESET_TITLES
+    model = StyleModel.load(tmp_path / "out", "cpu")
+    assert len(model.titles) == len(train.PRESET_TITLES)
+    assert model.restyle(pixels(0), Layer([("mondrian_1910s", 1.0)])).picture.size == (64, 48)
+    assert len(model.sample_styles(0)[0][1]) == 3
