@@ -180,29 +180,6 @@ def restored(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> I
         yield Batch(wanted, given, style, torch.tensor(strength))
 
 
-def repainted(gallery: Gallery, targets: Path, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Endless batches of `n` windows of what the exact engine made, from the files that are in `targets` by now."""
-    named, files = list(gallery.paintings.values()), {}
-
-    def one() -> tuple[Tensor, Tensor, Tensor]:
-        paths = sorted(targets.glob("*.npz"))
-        path = paths[rng.integers(len(paths))]
-        if path not in files:
-            with np.load(path) as file:
-                files[path] = {key: file[key] for key in file}
-        rows, flip = files[path], int(rng.choice((-1, 1)))
-        i = int(rng.integers(len(rows["styles"])))
-        style = to_tensor(framed(named[rows["styles"][i]][:, ::flip], rng))
-        content, target = (to_tensor(rows[key][i][:, ::flip]) for key in ("contents", "targets"))
-        given = prepared(content, moments(style), 1.0)
-        y, x = (int(rng.integers(size - side + 1)) for size in target.shape[2:])
-        return target[:, :, y : y + side, x : x + side], given[:, :, y : y + side, x : x + side], style
-
-    while True:
-        parts = [torch.cat(part) for part in zip(*(one() for _ in range(n)), strict=True)]
-        yield Batch(parts[0], parts[1], parts[2], torch.ones(n))
-
-
 def photographed(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Endless batches of `n` contents of `side` pixels, wanted in the style of a named painting as far as it goes."""
     named = list(gallery.paintings.values())

@@ -3,17 +3,14 @@
     python -m demos.style.train painter --data DIR
     python -m demos.style.train codes --data DIR
 
-`painter` learns the style encoder and the painter together: part of the time it gives windows of paintings their strokes
-back, which a median took away, and for the rest it repaints other pictures by the Gram matrices of the style. `targets`
-writes pictures that the exact engine repainted, to learn from. `codes` encodes the presets and fits the density over
-codes. A stage keeps its state, its log and a contact sheet in `--runs`, goes on from there when it is called again, and
-writes its weights to `--out` when it ends.
+`painter` learns the style encoder and the painter together: part of the time it gives windows of paintings the strokes
+back that a median took away, and for the rest it repaints other pictures by the Gram matrices of the style. `codes`
+encodes the presets and fits the density over codes. A stage keeps its state, its log and a contact sheet in `--runs`,
+goes on from there when it is called again, and writes its weights to `--out` when it ends.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,24 +21,23 @@ from PIL import Image
 from skimage import data as samples
 from torch import Tensor, nn
 
-from demos.core.checkpoint import atomic, save_weights
+from demos.core.checkpoint import save_weights
 from demos.core.fit import fit
 from demos.core.stages import Preset, Run, train_stage
-from demos.style import exact
 from demos.style.codes import CodeDensity, encode
 from demos.style.content import prepared
-from demos.style.data import Gallery, draw_content, framed, load_gallery, photographed, restored, to_tensor
+from demos.style.data import Gallery, framed, load_gallery, photographed, restored, to_tensor
 from demos.style.losses import gram_loss, patch_loss, structure_loss
 from demos.style.networks import Painter, StyleEncoder
 
 __all__ = ["PRESETS", "Repainter", "main"]
 
-SIDE, TARGET = 128, 160
+SIDE = 128
 RESTORE = 0.15
 WEIGHTS = {"pixels": 1.0, "patches": 2.0, "gram": 10.0, "structure": 0.25}
 PRESETS = {
-    "cpu": Preset({"targets": 8, "painter": 4, "codes": 128}, {"targets": 30, "painter": 110, "codes": 2}),
-    "gpu": Preset({"targets": 16, "painter": 64, "codes": 512}, {"targets": 5, "painter": 20, "codes": 1}),
+    "cpu": Preset({"painter": 4, "codes": 128}, {"painter": 110, "codes": 2}),
+    "gpu": Preset({"painter": 64, "codes": 512}, {"painter": 20, "codes": 1}),
 }
 PRESET_TITLES = {
     "vangogh_starry_night_1889": "Starry Night, van Gogh",
@@ -69,32 +65,6 @@ class Repainter(nn.Module):
     def __init__(self, encoder: StyleEncoder, painter: Painter) -> None:
         super().__init__()
         self.encoder, self.painter = encoder, painter
-
-
-def make_targets(run: Run) -> None:
-    """Contents repainted by the exact engine, `run.batch` a file, for the painter to learn from."""
-    gallery = load_gallery(run.data)
-    names, start = list(gallery.paintings), time.monotonic()
-    folder = run.cache / "targets"
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in itertools.count(len(list(folder.glob("*.npz")))):
-        if run.budget.spent(i, time.monotonic() - start) >= 1:
-            break
-        rng, rows = np.random.default_rng([run.seed, i]), []
-        for j in range(run.batch):
-            name = names[int(rng.integers(len(names)))]
-            content, style = draw_content(gallery, rng, TARGET), framed(gallery.paintings[name], rng)
-            y = exact.rebuild(
-                to_tensor(content).to(run.device),
-                to_tensor(style).to(run.device),
-                i * run.batch + j,
-                rounds=exact.plan(TARGET, TARGET, rounds=2),
-                polish=8,
-            )
-            rows.append((content, (127.5 * (y[0] + 1)).byte().permute(1, 2, 0).cpu().numpy(), names.index(name)))
-        contents, targets, styles = (np.stack(part) for part in zip(*rows, strict=True))
-        with atomic(folder / f"{i:05d}.npz") as part, part.open("wb") as file:
-            np.savez_compressed(file, contents=contents, targets=targets, styles=styles)
 
 
 def train_painter(run: Run) -> None:
@@ -190,7 +160,7 @@ def train_codes(run: Run) -> None:
     run.write("density", ema)
 
 
-STAGES: dict[str, Callable[[Run], None]] = {"targets": make_targets, "painter": train_painter, "codes": train_codes}
+STAGES: dict[str, Callable[[Run], None]] = {"painter": train_painter, "codes": train_codes}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
