@@ -29,7 +29,6 @@ __all__ = [
     "draw_content",
     "framed",
     "load_gallery",
-    "repainted",
     "restored",
     "to_tensor",
 ]

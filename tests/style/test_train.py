@@ -24,7 +24,6 @@ from demos.style.data import (
     framed,
     load_gallery,
     photographed,
-    repainted,
     restored,
     to_tensor,
 )  # fmt: skip
@@ -84,18 +83,6 @@ def test_batches_ask_for_the_wanted_by_what_is_given(gallery: Gallery, make: Any
         assert (batch.wanted - batch.given).abs().mean((1, 2, 3))[full].gt(0.005).all()
     if make is restored:
         assert any((batch.strength < 1).any() for batch in found)
-
-
-def test_targets_are_made_by_the_exact_engine_and_read(
-    data: Path, gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train, "TARGET", 48)
-    options = ["--data", str(data), "--runs", str(tmp_path), "--batch", "2", "--device", "cpu"]
-    train.main(["targets", *options, "--steps", "1"])
-    train.main(["targets", *options, "--steps", "1"])
-    (file,) = (tmp_path / "cache" / "targets").glob("*.npz")
-    batch = next(repainted(gallery, file.parent, 4, 32, np.random.default_rng(0)))
-    assert batch.wanted.shape == batch.given.shape == (4, 3, 32, 32) and batch.strength.eq(1).all()
 
 
 def smaller(kind: Any) -> Callable[..., Any]:
