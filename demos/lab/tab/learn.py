@@ -23,4 +23,4 @@ def build() -> None:
                 text = (LAB / "learn" / f"{name}.md").read_text(encoding="utf-8")
                 gr.Markdown(text, latex_delimiters=DELIMITERS, elem_id=f"lab-learn-{name}")
                 source = (LAB.parent / "families" / f"{name}.py").read_text(encoding="utf-8")
-                gr.Code(source, language="python", label=f"families/{name}.py, as the app runs it", lines=24)
+                gr.Code(source, language="python", label=f"families/{name}.py, as the app runs it", max_lines=32)
