@@ -199,7 +199,13 @@ class StyleModel:
         return Restyled(picture_of(result, picture), picture, seed)
 
     def film(
-        self, content: Picture, layer: Layer, *, frames: int = 24, on_step: OnStep | None = None, **options: Any
+        self,
+        content: Picture,
+        layer: Layer | Sequence[Layer],
+        *,
+        frames: int = 24,
+        on_step: OnStep | None = None,
+        **options: Any,
     ) -> bytes:
         """An animated GIF of the strength going from 0 to 1 and back; `options` as in `restyle`."""
         frames = int(number_in(LIMITS, "frames", frames))

@@ -33,10 +33,19 @@ FADER = """
   :is(#style-examples, #style-gallery, #style-pictures, #style-grid) .grid-container {
     grid-template-columns: repeat(4, minmax(0, 1fr)); }
 }
+#style-mask .pad-onion { height: 100%; max-height: none; object-fit: contain; }
 </style>
 <label class="at-fader">After
 <input type="range" min="0" max="100" step="1" value="0" aria-label="How much of the picture is shown as it was"
  oninput="document.documentElement.style.setProperty('--at-before', this.value + '%')">Before</label>
+"""
+KEYS = """
+window.atelierStyleKeys ??= document.addEventListener('keyup', ({ key, target }) => {
+  if (!target.matches?.('[id^="style-"] input')) return;
+  const moved = target.type === 'range' && /^(Arrow|Page|Home|End)/.test(key);
+  if (moved) target.dispatchEvent(new PointerEvent('pointerup', { bubbles: true }));
+  if (target.type === 'number' && key === 'Enter') target.blur();
+}) ?? true;
 """
 SKETCH = "() => document.querySelector('#sketch-frame img')?.src ?? ''"
 THUMBNAILS: dict[str, Any] = {
@@ -130,7 +139,7 @@ def _top() -> dict[str, Any]:
             sketch = gr.Button("Take the picture of the Sketch tab", size="sm", elem_id="style-sketch")
             sent = gr.Textbox(visible=False)
         with gr.Column(min_width=320):
-            gr.HTML(FADER, padding=False)
+            gr.HTML(FADER, padding=False, js_on_load=KEYS)
             with gr.Row():
                 exact = gr.Button("Rebuild exactly", variant="primary", size="md", elem_id="style-exact", min_width=140)
                 halt = gr.Button("Stop", size="md", elem_id="style-stop", min_width=70)
@@ -177,6 +186,7 @@ def _styles(presets: list[str], source: gr.State) -> dict[str, Any]:
                     ))  # fmt: skip
                     weights.append(gr.Slider(
                         0, 1, 0.5, step=0.05, label="Weight", info="Only the proportions count.", min_width=160,
+                        elem_id=f"style-weight-{i + 1}",
                     ))  # fmt: skip
     for tab, name in ((gallery_tab, GALLERY), (picture_tab, PICTURE), (drawing_tab, DRAWING), (mix_tab, MIX)):
         tab.select(lambda name=name: name, None, source, **QUIET)
@@ -222,13 +232,15 @@ def _more(presets: list[str]) -> dict[str, Any]:
             "blue, purple) where the second one goes. Nothing else changes."
         )
         with gr.Row():
-            mask = sketchpad(
-                "", "", "style-mask", "420px", result="#style-content img", onion=True, tool="brush", ground=True
-            )
-            second = gr.Dropdown(
-                sources.choices(presets), value=None, label="Second style", info="Empty: the chosen one as well.",
-                elem_id="style-second", min_width=200,
-            )  # fmt: skip
+            with gr.Column(min_width=280):
+                mask = sketchpad(
+                    "", "", "style-mask", "420px", result="#style-content img", onion=True, tool="brush", ground=True
+                )
+            with gr.Column(min_width=280):
+                second = gr.Dropdown(
+                    sources.choices(presets), value=None, label="Second style", info="Empty: the chosen one as well.",
+                    elem_id="style-second",
+                )  # fmt: skip
     return {"brush": brush, "size": size, "keep_colours": keep_colours, "seed": seed, "png": png, "keep": keep,
             "content": content, "exact_size": exact_size, "where": where, "mask": mask,
             "second": second}  # fmt: skip
@@ -237,8 +249,8 @@ def _more(presets: list[str]) -> dict[str, Any]:
 def _grid(inputs: list[Any], key: gr.State, source: gr.State, tabs: gr.Tabs) -> None:
     with gr.Accordion("All presets on this picture", open=False):
         with gr.Row():
-            go = gr.Button("Paint all", elem_id="style-all", min_width=90)
-            halt = gr.Button("Stop", min_width=70)
+            go = gr.Button("Paint all", size="md", elem_id="style-all", min_width=90)
+            halt = gr.Button("Stop", size="md", min_width=70)
         progress = progress_bar()
         grid = gr.Gallery(label="Choose one to see it large", columns=6, elem_id="style-grid", **THUMBNAILS)
     go.click(on.all_presets, inputs, [grid, progress], show_progress="hidden", **LANE)
@@ -252,8 +264,8 @@ def _film(inputs: list[Any], gif: gr.State) -> None:
             frames = gr.Slider(
                 4, 48, 16, step=1, label="Pictures", info="From strength 0 to 1; then back.", min_width=140
             )
-            go = gr.Button("Make the film", elem_id="style-film", min_width=100)
-            halt = gr.Button("Stop", min_width=70)
+            go = gr.Button("Make the film", size="md", elem_id="style-film", min_width=100)
+            halt = gr.Button("Stop", size="md", min_width=70)
         progress = progress_bar()
         frame = gr.HTML(elem_id="style-film-frame", elem_classes="at-flush", css_template=PAIR)
         download_button("Download GIF", "style-gif").bind(on.save_film, gif)
@@ -269,8 +281,8 @@ def _many(inputs: list[Any]) -> None:
                 elem_id="style-files",
             )  # fmt: skip
             with gr.Row():
-                go = gr.Button("Repaint all", elem_id="style-many", min_width=90)
-                halt = gr.Button("Stop", min_width=70)
+                go = gr.Button("Repaint all", size="md", elem_id="style-many", min_width=90)
+                halt = gr.Button("Stop", size="md", min_width=70)
             progress = progress_bar()
             made = gr.File(label="Repainted pictures", interactive=False, elem_id="style-made")
         with gr.Column(min_width=320):
