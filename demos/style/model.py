@@ -28,6 +28,7 @@ from demos.core.seed import generator, normalise_seed
 from demos.style import exact
 from demos.style.codes import CodeDensity, Presets, blend, encode, load_presets
 from demos.style.content import prepared
+from demos.style.losses import luminance
 from demos.style.networks import STRIDE, Painter, StyleEncoder
 
 __all__ = ["LIMITS", "Layer", "Restyled", "Style", "StyleModel", "Unfinished"]
@@ -326,8 +327,7 @@ class StyleModel:
 
 def with_colours_of(x: Tensor, content: Tensor) -> Tensor:
     """`x` with the chrominance of `content`, both `(1, 3, H, W)`: only luminances differ."""
-    luma = x.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
-    return (content + ((x - content) * luma).sum(1, keepdim=True)).clamp(-1, 1)
+    return (content + luminance(x - content)).clamp(-1, 1)
 
 
 def laid_over(below: Tensor, above: Tensor, mask: np.ndarray) -> Tensor:
