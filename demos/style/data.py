@@ -1,4 +1,4 @@
-"""Pictures for training: windows of paintings and surfaces, and the same windows with their strokes taken away.
+"""Pictures for training: styles, and underpaintings of other pictures in them.
 
 See README, "Data". Five of the twenty named paintings, those whose names have the
 lowest SHA-256, are held out of all training: they stand for the styles that a visitor brings.
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from demos.core.media import open_image
+from demos.style.codes import StyleCode, collect
 from demos.style.colour import moments
-from demos.style.content import prepared, simplify
+from demos.style.underpainting import underpaint
 
 __all__ = [
     "HELD_OUT",
@@ -29,13 +30,12 @@ __all__ = [
     "draw_content",
     "framed",
     "load_gallery",
-    "restored",
     "to_tensor",
+    "underpainted",
 ]
 
 HELD_OUT = 5
 STYLE = (256, 320)
-MEDIANS = (7, 9, 11, 13, 17)
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,12 @@ class Batch:
     """What a step learns from.
 
     Attributes:
-        wanted: windows of pictures, `(B, 3, S, S)` in [-1, 1].
-        given: the same without strokes and with other colours, as far as `strength` says.
-        style: nearly the whole pictures, `(B, 3, *STYLE)`.
-        strength: `(B,)` in [0, 1].
+        given: underpaintings, `(B, 3, S, S)` in [-1, 1].
+        style: nearly the whole pictures of their styles, `(B, 3, *STYLE)`.
     """
 
-    wanted: Tensor
     given: Tensor
     style: Tensor
-    strength: Tensor
 
 
 def _pictures(archive: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -130,17 +126,6 @@ def framed(rgb: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarra
     return large[y : y + STYLE[0], x : x + STYLE[1]]
 
 
-def _faded(rng: np.random.Generator, rgb: np.ndarray) -> np.ndarray:
-    """`rgb` with less colour, a rotated hue and another tone curve."""
-    x = rgb.astype(np.float32) / 255
-    grey = x.mean(2, keepdims=True)
-    mix = np.eye(3, dtype=np.float32) + rng.normal(0, 0.25, (3, 3)).astype(np.float32)
-    mix /= mix.sum(1, keepdims=True)
-    x = grey + float(rng.uniform(0, 1)) * (x @ mix.T - grey)
-    x = (x - grey.mean()) * float(np.exp(rng.normal(0, 0.15))) + grey.mean() + float(rng.normal(0, 0.05))
-    return (255 * x.clip(0, 1)).round().astype(np.uint8)
-
-
 def draw_content(gallery: Gallery, rng: np.random.Generator, side: int) -> np.ndarray:
     """A window of something to repaint, `(side, side, 3)` uint8."""
     kind = rng.random()
@@ -154,36 +139,25 @@ def draw_content(gallery: Gallery, rng: np.random.Generator, side: int) -> np.nd
     return _recolour(rng, part) if rng.random() < 0.4 else part
 
 
-def restored(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Endless batches of `n` windows of `side` pixels that want their strokes back, most of them of named paintings."""
-    named, surfaces = list(gallery.paintings.values()), list(gallery.surfaces.values())
+def draw_style(gallery: Gallery, rng: np.random.Generator) -> np.ndarray:
+    """A style, most often of a named painting, sometimes in other colours, `(*STYLE, 3)` uint8."""
+    kind = rng.random()
+    pool = gallery.paintings.values() if kind < 0.6 else gallery.monet if kind < 0.85 else gallery.surfaces.values()
+    picture = _any(rng, list(pool))
+    if kind >= 0.85:
+        picture = np.tile(picture, (2, 2, 1))
+    if rng.random() < 0.25:
+        picture = _recolour(rng, picture)
+    return framed(picture[:, :: rng.choice((-1, 1))], rng)
 
-    def one() -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        kind = rng.random()
-        pool = named if kind < 0.75 else gallery.monet if kind < 0.87 else surfaces
-        picture = _any(rng, pool)
-        if pool is surfaces:
-            picture = np.tile(picture, (2, 2, 1))
-        if rng.random() < 0.25:
-            picture = _recolour(rng, picture)
-        style = framed(picture[:, :: rng.choice((-1, 1))], rng)
-        y, x = (int(rng.integers(size - side + 1)) for size in STYLE)
-        wanted = style[y : y + side, x : x + side]
-        strength = 1.0 if rng.random() < 0.75 else float(rng.random())
-        given = _faded(rng, simplify(wanted, int(rng.choice(MEDIANS))))
-        return wanted, cv2.addWeighted(wanted, 1 - strength, given, strength, 0), style, strength
 
+def underpainted(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless batches of `n` windows of `side` pixels, out of pictures of 256, underpainted in as many styles."""
     while True:
-        *pictures, strength = zip(*(one() for _ in range(n)), strict=True)
-        wanted, given, style = (torch.cat([to_tensor(rgb) for rgb in part]) for part in pictures)
-        yield Batch(wanted, given, style, torch.tensor(strength))
-
-
-def photographed(gallery: Gallery, n: int, side: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Endless batches of `n` contents of `side` pixels, wanted in the style of a named painting as far as it goes."""
-    named = list(gallery.paintings.values())
-    while True:
-        wanted = torch.cat([to_tensor(draw_content(gallery, rng, side)) for _ in range(n)])
-        style = torch.cat([to_tensor(framed(_any(rng, named), rng)) for _ in range(n)])
-        given = [prepared(x[None], moments(s[None]), 1.0) for x, s in zip(wanted, style, strict=True)]
-        yield Batch(wanted, torch.cat(given), style, torch.ones(n))
+        given, styles = [], []
+        for _ in range(n):
+            style = to_tensor(draw_style(gallery, rng))
+            code = StyleCode(moments(style)[0], collect(style, int(rng.integers(2**31))))
+            given.append(underpaint(to_tensor(draw_content(gallery, rng, side)), code, whole=STYLE[0]))
+            styles.append(style)
+        yield Batch(torch.cat(given), torch.cat(styles))

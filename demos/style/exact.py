@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demos.style.colour import transfer
+from demos.style.matching import Patches, rebuilt
 from demos.style.patches import barycentre, directions, project, pyramid, sliced_distance
 
 __all__ = ["Round", "plan", "rebuild", "resize"]
@@ -31,8 +32,6 @@ __all__ = ["Round", "plan", "rebuild", "resize"]
 SIDES = (11, 7)
 ROUNDS = 3
 KEYS, QUERIES, SAMPLES = 8192, 4096, 8192
-ALPHA, POWER = 0.05, 0.8
-VARIANCE = 0.95
 POLISH, STEP = 24, 0.015
 
 
@@ -87,9 +86,9 @@ def rebuild(
             size, side = (rounds[i].height, rounds[i].width), rounds[i].side
             if patches is None or rounds[i] != rounds[i - 1]:
                 goal = resize(style, [max(side + 5, round(n * size[0] / height)) for n in style.shape[2:]])
-                patches = _Patches(goal, side, seed + size[0] + side)
+                patches = _patches(goal, side, seed + size[0] + side)
                 blend = resize(base, size)
-            x = _round(resize(x, size), patches, seed + i)
+            x = rebuilt(resize(x, size), patches, seed + i, max(1, side // 3))
             if i + 1 < len(rounds):
                 x = transfer((x + keep * blend) / (1 + keep), goal)
         else:
@@ -121,53 +120,14 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
-class _Patches:
-    """Patches of a style `(M, D)`, at most `KEYS` of them, and their largest principal components."""
-
-    def __init__(self, style: Tensor, side: int, seed: int) -> None:
-        self.side, (height, width) = side, style.shape[2:]
-        count = (height - side + 1) * (width - side + 1)
-        at = torch.arange(count)
-        if count > KEYS:
-            at = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:KEYS]
-        row, column = at // (width - side + 1), at % (width - side + 1)
-        step = torch.arange(side)
-        down, right = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
-        self.pixels = style[0][:, down.to(style.device), right.to(style.device)].transpose(0, 1).flatten(1)
-        values, vectors = torch.linalg.eigh(torch.cov(self.pixels.T))
-        kept = int((values.flip(0).cumsum(0) < VARIANCE * values.sum()).sum()) + 1
-        self.mean, self.basis, self.spread = self.pixels.mean(0), vectors[:, -kept:], values[-kept:].sum()
-        self.keys = (self.pixels - self.mean) @ self.basis
-
-    def nearest(self, query: Tensor, seed: int) -> Tensor:
-        """The patch `(N, D)` nearest to each `query` `(N, D)`, in the space of the principal components.
-
-        With the factor 1 / (alpha + distance to the nearest query) of each key folded in, a matrix product gives all
-        scaled distances at once.
-        """
-        query = (query - self.mean) @ self.basis
-        size, own = self.keys.square().sum(1), query.square().sum(1)
-        some = torch.randperm(len(query), generator=torch.Generator().manual_seed(seed))[:QUERIES].to(query.device)
-        closest = torch.full_like(size, math.inf)
-        for part in some.split(1024):
-            distance = (query[part] @ self.keys.T).mul_(-2).add_(own[part, None])
-            closest = torch.minimum(closest, distance.amin(0) + size)
-        factor = 1 / (closest.clamp_min(0) + ALPHA * self.spread + 1e-6)
-        folded = torch.cat([-2 * self.keys, torch.ones_like(size)[:, None], size[:, None]], 1) * factor[:, None]
-        query = torch.cat([query, own[:, None], torch.ones_like(own)[:, None]], 1)
-        return self.pixels[torch.cat([(part @ folded.T).argmin(1) for part in query.split(1024)])]
-
-
-def _round(x: Tensor, style: _Patches, seed: int) -> Tensor:
-    """Every patch replaced by its nearest in the style, overlaps averaged."""
-    side, (height, width) = style.side, x.shape[2:]
-    stride, border = max(1, side // 3), side
-    mode = "reflect" if min(height, width) > border + stride else "replicate"
-    padded = F.pad(x, (border, border + stride, border, border + stride), mode=mode)
-    patches = F.unfold(padded, side, stride=stride)[0].T
-    found = style.nearest(patches, seed)
-    weight = ((patches - found).square().sum(1, keepdim=True) + 1e-2) ** ((POWER - 2) / 2)
-    both = torch.cat([found * weight, weight.expand(-1, side * side)], 1)
-    planes = F.fold(both.T[None], padded.shape[2:], side, stride=stride)
-    mean = planes[:, :3] / planes[:, 3:].clamp_min(1e-6)
-    return mean[:, :, border : border + height, border : border + width]
+def _patches(style: Tensor, side: int, seed: int) -> Patches:
+    """Patches of `style` `(1, 3, H, W)`, at most `KEYS` of them."""
+    height, width = style.shape[2:]
+    count = (height - side + 1) * (width - side + 1)
+    at = torch.arange(count)
+    if count > KEYS:
+        at = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:KEYS]
+    row, column = at // (width - side + 1), at % (width - side + 1)
+    step = torch.arange(side)
+    down, right = (row[:, None] + step)[:, :, None], (column[:, None] + step)[:, None]
+    return Patches(style[0][:, down.to(style.device), right.to(style.device)].transpose(0, 1).flatten(1), side, QUERIES)

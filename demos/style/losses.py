@@ -20,6 +20,8 @@ __all__ = ["gram_loss", "luminance", "match_loss", "patch_loss", "structure_loss
 
 LUMA = (0.299, 0.587, 0.114)
 WINDOW = 9
+STRIDE = 2
+"""Of the style's largest picture every second row and column of responses is looked at."""
 
 
 def luminance(x: Tensor) -> Tensor:
@@ -58,16 +60,26 @@ def gram_loss(y: Tensor, style: Tensor, generator: torch.Generator, count: int =
     Gatys et al. 2015 (arXiv:1505.07376), with the random filters of Ustyuzhaninov et al. 2016 (arXiv:1606.00021) in
     place of VGG.
     """
-    total = y.new_zeros(len(y))
-    for a, b in zip(pyramid(y, 4), pyramid(style, 4), strict=False):
-        filters = directions(count, 7, generator)
-        wanted = F.conv2d(b, filters)
-        mean, std = wanted.mean((2, 3), keepdim=True), wanted.std((2, 3), keepdim=True) + 0.03
-        bias = 0.7 * torch.randn(1, count, 1, 1, generator=generator)
-        maps = [F.relu((F.conv2d(x, filters) - mean) / std + bias).flatten(2) for x in (a, b)]
-        made, goal = (m @ m.transpose(1, 2) / m.shape[2] for m in maps)
+    total, last = y.new_zeros(len(y)), torch.channels_last
+    levels = zip(pyramid(y.contiguous(memory_format=last), 4), pyramid(style, 4), strict=False)
+    for i, (a, b) in enumerate(levels):
+        filters = directions(count, 7, generator).to(y.device, memory_format=last)
+        bias = (0.7 * torch.randn(count, generator=generator)).to(y.device)
+        with torch.no_grad():
+            wanted = F.conv2d(b.contiguous(memory_format=last), filters, stride=STRIDE if i == 0 else 1)
+            wanted = wanted.permute(0, 2, 3, 1).flatten(1, 2)
+            std, mean = torch.std_mean(wanted, 1, keepdim=True)
+            shift = bias - mean / (std + 0.03)
+            goal = _gram(F.relu(torch.addcmul(shift, wanted, 1 / (std + 0.03))))
+        found = F.conv2d(a, filters).permute(0, 2, 3, 1).flatten(1, 2)
+        made = _gram(F.relu(torch.addcmul(shift, found, 1 / (std + 0.03))))
         total = total + (made - goal).abs().mean((1, 2))
     return total / 4
+
+
+def _gram(maps: Tensor) -> Tensor:
+    """Products of features, `(B, C, C)`, on average over the positions of `(B, N, C)`."""
+    return maps.transpose(1, 2) @ maps / maps.shape[1]
 
 
 def match_loss(

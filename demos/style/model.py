@@ -26,10 +26,10 @@ from demos.core.limits import number_in
 from demos.core.media import Picture, open_image
 from demos.core.seed import generator, normalise_seed
 from demos.style import exact
-from demos.style.codes import CodeDensity, Presets, blend, encode, load_presets
-from demos.style.content import prepared
+from demos.style.codes import CodeDensity, Presets, StyleCode, blend, encode, load_presets
 from demos.style.losses import luminance
 from demos.style.networks import STRIDE, Painter, StyleEncoder
+from demos.style.underpainting import underpaint
 
 __all__ = ["LIMITS", "Layer", "Restyled", "Style", "StyleModel", "Unfinished"]
 
@@ -46,8 +46,8 @@ LIMITS = {
 MOST_STYLES = 4
 SMALLEST = 32
 LONGEST = 64
-Style: TypeAlias = "Picture"
-"""A preset's name, a code `(code,)`, or a picture."""
+Style: TypeAlias = "Picture | StyleCode"
+"""A preset's name, a code, or a picture."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,19 @@ class StyleModel:
         """Presets: what a person reads, by name."""
         return self.presets.titles
 
-    def code(self, style: Style) -> np.ndarray:
-        """The code `(code,)` of a preset or of a picture; a code is checked and given back.
+    def code(self, style: Style) -> StyleCode:
+        """The code of a preset or of a picture; a code is given back.
 
         Raises:
-            ValueError: no such preset, an unreadable picture, a code of another length or not finite.
+            ValueError: no such preset, or an unreadable picture.
         """
-        return self._code(style).numpy()
+        if isinstance(style, StyleCode):
+            return style
+        if isinstance(style, str) and style in self.titles:
+            return self.presets.code(style)
+        x = pixels_of(opened(style, LIMITS["size"][1]))
+        with self.lane.hold(), torch.inference_mode():
+            return encode(self.encoder, x.to(self.device))
 
     def restyle(
         self,
@@ -177,7 +183,7 @@ class StyleModel:
 
         Args:
             layers: later ones lie above earlier ones.
-            strength: 0 gives the content back, nearly.
+            strength: 0 gives the content back.
             brush: size of the strokes: the network works on a picture that is smaller by this factor.
             keep_colours: take luminance alone from the repainted picture.
             size: longest side of the result; smaller pictures are not enlarged.
@@ -225,12 +231,13 @@ class StyleModel:
         for name, title in self.titles.items():
             yield title, self.restyle(content, Layer([(name, 1.0)]), size=size, **options).picture
 
-    def sample_styles(self, seed: int | str | None = 0, *, count: int = 1) -> list[tuple[np.ndarray, list[str]]]:
-        """New codes `(code,)` drawn from the density over codes, each with the titles of its nearest presets."""
+    def sample_styles(self, seed: int | str | None = 0, *, count: int = 1) -> list[tuple[StyleCode, list[str]]]:
+        """New codes drawn from the density over codes, each with the titles of its nearest presets."""
         count = int(number_in(LIMITS, "count", count))
         with torch.inference_mode():
-            codes = self.density.sample(count, generator(normalise_seed(seed)))
-        return [(code.numpy(), self.presets.neighbours(code)) for code in codes]
+            drawn = self.density.sample(count, generator(normalise_seed(seed)))
+            found = [(self.presets.imagined(features), self.presets.neighbours(features)) for features in drawn]
+        return [(code, [self.titles[name] for name in names]) for code, names in found]
 
     def thumbnail(self, style: Style, side: int = 128, seed: int = 0) -> Image.Image:
         """What a style looks like, from its code alone: the network paints soft light and dark shapes in it."""
@@ -238,7 +245,7 @@ class StyleModel:
         shapes = [torch.randn(1, 1, n, n, generator=coarse) / n**0.5 for n in (3, 6, 12)]
         x = torch.cat([F.interpolate(s, (side, side), mode="bicubic") for s in shapes]).sum(0, keepdim=True)
         x = 0.6 * x.expand(-1, 3, -1, -1) / x.std()
-        painted = self._paint(x.clamp(-1, 1), self._code(style), 1.0, seed)
+        painted = self._paint(x.clamp(-1, 1), self.code(style), 1.0, seed)
         return picture_of(painted, Image.new("RGBA", (side, side), "white"))
 
     def rebuild(
@@ -292,37 +299,26 @@ class StyleModel:
             y = exact.rebuild(grown, goal, seed, keep=keep, start=start, on_step=step)
         return Restyled(finished(y), picture, seed)
 
-    def _code(self, style: Style) -> Tensor:
-        length = self.presets.codes.shape[1]
-        if isinstance(style, np.ndarray) and style.ndim == 1:
-            if style.shape != (length,) or not np.isfinite(style).all():
-                raise ValueError(f"A style code has {length} finite numbers.")
-            return torch.from_numpy(style).float()
-        if isinstance(style, str) and style in self.titles:
-            return self.presets.code(style)
-        x = pixels_of(opened(style, LIMITS["size"][1]))
-        with self.lane.hold(), torch.inference_mode():
-            return encode(self.encoder, x.to(self.device)).cpu()
-
-    def _mixed(self, layer: Layer) -> Tensor:
+    def _mixed(self, layer: Layer) -> StyleCode:
         mix = [(style, number_in(LIMITS, "weight", weight)) for style, weight in layer.mix]
         mix = [(style, weight) for style, weight in mix if weight > 0]
         if not 1 <= len(mix) <= MOST_STYLES:
             raise ValueError(f"Choose one to {MOST_STYLES} styles with a weight above 0.")
-        return blend([self._code(style) for style, _ in mix], [weight for _, weight in mix])
+        return blend([self.code(style) for style, _ in mix], [weight for _, weight in mix])
 
     @torch.inference_mode()
-    def _paint(self, x: Tensor, code: Tensor, strength: float, seed: int, brush: float = 1.0) -> Tensor:
-        """The network on pixels `(1, 3, H, W)` of any size."""
+    def _paint(self, x: Tensor, code: StyleCode, strength: float, seed: int, brush: float = 1.0) -> Tensor:
+        """Both stages on pixels `(1, 3, H, W)` of any size."""
         factor = max(brush, max(x.shape[2:]) / LIMITS["size"][1])
         height, width = (max(1, round(side / factor)) for side in x.shape[2:])
-        small = prepared(exact.resize(x, (height, width)), code[None], strength)
         below, right = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (height, width))
-        padded = F.pad(small, (0, right, 0, below), mode="replicate").to(self.device)
-        amount = torch.tensor([strength], device=self.device)
-        with self.lane.hold(), autocast(self.device):
-            y = self.painter(padded, code[None].to(self.device), amount, generator(seed))
-        return exact.resize(y[:, :, :height, :width].float().cpu().clamp(-1, 1), x.shape[2:])
+        with self.lane.hold():
+            first = underpaint(exact.resize(x, (height, width)), code, strength)
+            padded = F.pad(first, (0, right, 0, below), mode="replicate").to(self.device)
+            with autocast(self.device):
+                painted = self.painter(padded, code.features[None].to(self.device), generator(seed))
+        y = torch.lerp(first, painted[:, :, :height, :width].float().cpu(), strength).clamp(-1, 1)
+        return exact.resize(y, x.shape[2:])
 
 
 def with_colours_of(x: Tensor, content: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The networks of the fast engine: one turns a style into a code, the other repaints any content by a code.
 
-The painter is given the content in the colours of the style, without its finest detail, and adds strokes. It normalises
-away the statistics of the content's features, channel by channel, and the code puts others in their place (AdaIN, Huang
-and Belongie 2017, arXiv:1703.06868; as modulation of every block in StyleGAN, Karras et al. 2019, arXiv:1812.04948,
-whose noise inputs are here as well: they are what strokes and grain are made of where the content is flat). Both are
-convolutional, so a picture of any size is repainted at once and no tile shows a seam.
+The painter is given an underpainting, whose shapes and colours are right and whose detail is smooth, and adds strokes.
+It normalises away the statistics of the features, channel by channel, and the code puts others in their place (AdaIN,
+Huang and Belongie 2017, arXiv:1703.06868; as modulation of every block in StyleGAN, Karras et al. 2019,
+arXiv:1812.04948, whose noise inputs are here as well: they are what strokes and grain are made of where the picture is
+flat). Both are convolutional, so a picture of any size is repainted at once and no tile shows a seam.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from demos.style.colour import MOMENTS, moments
 
 __all__ = ["STRIDE", "Painter", "StyleEncoder"]
 
-STRIDE = 16
+STRIDE = 8
 
 
 class StyleEncoder(ModelMixin, ConfigMixin):
-    """Code `(B, code)` of style pictures `(B, 3, H, W)` in [-1, 1], of about 128 pixels a side.
+    """Features `(B, code)` of style pictures `(B, 3, H, W)` in [-1, 1], of about 128 pixels a side.
 
     The last nine numbers are the moments of the colours. The others, of mean 0 and deviation 1, come from means and
     deviations of features at five scales; the first are of single pixels and tell the palette. Features are not
@@ -83,66 +83,48 @@ class Repaint(nn.Module):
         return x + self.conv2(self.mod2(self.conv1(self.mod1(x, style, noise)), style, noise))
 
 
-class Look(nn.Module):
-    """Residual block of the content's branch."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.InstanceNorm2d(channels, affine=True)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="replicate")
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="replicate")
-        nn.init.normal_(self.conv2.weight, std=1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
-
-
 class Painter(ModelMixin, ConfigMixin):
-    """Pictures `(B, 3, H, W)` in [-1, 1], of sides that are multiples of 16, and codes `(B, code)` to pictures.
+    """Underpaintings `(B, 3, H, W)` in [-1, 1], of sides that are multiples of 8, and features `(B, code)` to pictures.
 
     Args:
-        widths: channels at strides 2, 4, 8 and 16.
+        widths: channels at strides 2, 4 and 8.
         blocks: modulated blocks at these strides.
-        code: length of a code.
+        code: length of a code's features.
         hidden: length of what modulates every block.
     """
 
     @register_to_config
     def __init__(
         self,
-        widths: tuple[int, int, int, int] = (32, 64, 128, 192),
-        blocks: tuple[int, int, int, int] = (1, 2, 2, 4),
+        widths: tuple[int, int, int] = (32, 64, 128),
+        blocks: tuple[int, int, int] = (2, 2, 3),
         code: int = 137,
-        hidden: int = 256,
+        hidden: int = 192,
     ) -> None:
         super().__init__()
-        self.style = nn.Sequential(nn.Linear(code + 1, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        self.style = nn.Sequential(nn.Linear(code, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         self.stem = nn.Conv2d(12, widths[0], 3, padding=1, padding_mode="replicate")
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
-        self.looks = nn.ModuleList([Look(w) for w in widths[1:3]])
         self.repaints = nn.ModuleList(
             [nn.ModuleList([Repaint(w, hidden) for _ in range(n)]) for w, n in zip(widths, blocks, strict=True)]
         )
         self.ups = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
-        self.skips = nn.ModuleList([nn.Conv2d(w, w, 1) for w in widths[:3]])
-        self.gates = nn.ModuleList([nn.Linear(hidden, w) for w in widths[:3]])
         self.last = Modulation(widths[0], hidden)
         self.head = nn.Conv2d(widths[0], 12, 3, padding=1, padding_mode="replicate")
         nn.init.normal_(self.head.weight, std=1e-3)
 
-    def forward(self, x: Tensor, code: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(self, x: Tensor, features: Tensor, generator: torch.Generator) -> Tensor:
         """`(B, 3, H, W)`, not clamped.
 
         Args:
-            strength: `(B,)`, from 0, which gives the content back, to 1.
             generator: draws the noise that strokes grow from.
 
         Raises:
-            ValueError: a side is no multiple of 16.
+            ValueError: a side is no multiple of 8.
         """
         if x.shape[2] % STRIDE or x.shape[3] % STRIDE:
             raise ValueError(f"Sides have to be multiples of {STRIDE}.")
-        style = self.style(torch.cat([code, strength[:, None]], 1))
+        style = self.style(features)
 
         def noise(h: Tensor) -> Tensor:
             shape = (len(h), 1, *h.shape[2:])
@@ -150,16 +132,12 @@ class Painter(ModelMixin, ConfigMixin):
 
         h = self.stem(F.pixel_unshuffle(x, 2))
         kept = [h]
-        for i, down in enumerate(self.downs):
+        for down in self.downs:
             h = down(F.silu(h))
-            if i < 2:
-                h = self.looks[i](h)
-                kept.append(h)
-        for i in (3, 2, 1, 0):
-            if i < 3:
-                h = F.interpolate(self.ups[i](h), scale_factor=2.0, mode="nearest")
-                gate = torch.sigmoid(self.gates[i](style))[:, :, None, None]
-                h = h + gate * self.skips[i](F.instance_norm(kept[i]))
+            kept.append(h)
+        for i in reversed(range(len(kept))):
+            if i + 1 < len(kept):
+                h = F.interpolate(self.ups[i](h), scale_factor=2.0, mode="nearest") + kept[i]
             for block in self.repaints[i]:  # pyright: ignore[reportGeneralTypeIssues]
                 h = block(h, style, noise(h))
         return x + F.pixel_shuffle(self.head(self.last(h, style, noise(h))), 2).float()

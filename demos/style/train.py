@@ -3,10 +3,9 @@
     python -m demos.style.train painter --data DIR
     python -m demos.style.train codes --data DIR
 
-`painter` learns the style encoder and the painter together: part of the time it gives windows of paintings the strokes
-back that a median took away, and for the rest it repaints other pictures by the Gram matrices of the style. `codes`
-encodes the presets and fits the density over codes. A stage keeps its state, its log and a contact sheet in `--runs`,
-goes on from there when it is called again, and writes its weights to `--out` when it ends.
+`painter` learns the style encoder and the painter together: underpaintings become pictures with the Gram matrices of
+the style. `codes` encodes the presets and fits the density over codes. A stage keeps its state, its log and a contact
+sheet in `--runs`, goes on from there when it is called again, and writes its weights to `--out` when it ends.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from torch import Tensor, nn
 
 from demos.core.checkpoint import save_weights
 from demos.core.fit import fit
+from demos.core.seed import generator
 from demos.core.stages import Preset, Run, train_stage
 from demos.style.codes import CodeDensity, encode
-from demos.style.content import prepared
-from demos.style.data import Gallery, framed, load_gallery, photographed, restored, to_tensor
-from demos.style.losses import gram_loss, patch_loss, structure_loss
+from demos.style.data import Gallery, framed, load_gallery, to_tensor, underpainted
+from demos.style.losses import gram_loss, structure_loss
 from demos.style.networks import Painter, StyleEncoder
+from demos.style.underpainting import underpaint
 
 __all__ = ["PRESETS", "Repainter", "main"]
 
-SIDE = 128
-RESTORE = 0.15
-WEIGHTS = {"pixels": 1.0, "patches": 2.0, "gram": 10.0, "structure": 0.25}
+SIDE = 160
+WEIGHTS = {"gram": 10.0, "structure": 0.25}
 PRESETS = {
-    "cpu": Preset({"painter": 4, "codes": 128}, {"painter": 110, "codes": 2}),
+    "cpu": Preset({"painter": 4, "codes": 128}, {"painter": 45, "codes": 2}),
     "gpu": Preset({"painter": 64, "codes": 512}, {"painter": 20, "codes": 1}),
 }
 PRESET_TITLES = {
@@ -68,28 +67,21 @@ class Repainter(nn.Module):
 
 
 def train_painter(run: Run) -> None:
-    """Style by patches, content by local correlation, and the content itself where that is asked for."""
+    """Style by the Gram matrices of random filters, content by local correlation with the underpainting."""
     gallery = load_gallery(run.data)
     encoder, painter = run.started(StyleEncoder(), "encoder"), run.started(Painter(), "painter")
     model: Any = Repainter(encoder, painter)
-    rng = np.random.default_rng(run.seed)
-    restore = restored(gallery, run.batch, SIDE, rng)
-    repaint = photographed(gallery, run.batch, SIDE, rng)
+    batches = underpainted(gallery, run.batch, SIDE, np.random.default_rng(run.seed))
 
     def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
-        again = rng.random() < RESTORE
-        batch = next(restore if again else repaint)
-        wanted, given, style, strength = (
-            part.to(run.device) for part in (batch.wanted, batch.given, batch.style, batch.strength)
-        )
-        y = model.painter(given, model.encoder(style), strength, generator)
+        with torch.autocast(run.device, enabled=False):
+            batch = next(batches)
+            given, style = batch.given.to(run.device), batch.style.to(run.device)
+        y = model.painter(given, model.encoder(style), generator)
         with torch.autocast(y.device.type, enabled=False):
-            one, nought = wanted.new_ones(len(wanted), 1), y.new_zeros(())
             parts = {
-                "pixels": (y - wanted).abs().mean() if again else nought,
-                "patches": patch_loss(y, [wanted], one, generator, samples=2048).mean() if again else nought,
-                "gram": nought if again else gram_loss(y, style, generator, 64).mean(),
-                "structure": nought if again else structure_loss(y, wanted).mean(),
+                "gram": gram_loss(y, style, generator, 64).mean(),
+                "structure": structure_loss(y, given).mean(),
             }
         return {"loss": torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum(), **parts}
 
@@ -118,13 +110,12 @@ def contact_sheet(model: Repainter, gallery: Gallery, device: str, side: int = 2
     rows = [np.concatenate([np.full((192, 192, 3), 255, np.uint8), *(square(rgb, 192) for rgb in styles)], 1)]
     for photo in (samples.astronaut(), samples.chelsea(), samples.coffee()):
         photo = square(photo, side)
-        content = to_tensor(photo).to(device)
+        content = to_tensor(photo)
         row = [square(photo, 192)]
         for rgb in styles:
-            code = model.encoder(to_tensor(framed(rgb)).to(device))
+            code = encode(model.encoder, to_tensor(framed(rgb)).to(device))
             with torch.autocast(device, torch.bfloat16):
-                given = prepared(content, code, 1.0)
-                y = model.painter(given, code, torch.ones(1, device=device), torch.Generator().manual_seed(0))
+                y = model.painter(underpaint(content, code).to(device), code.features[None].to(device), generator(0))
             pixels = (127.5 * (y[0].clamp(-1, 1) + 1)).byte().permute(1, 2, 0).cpu().numpy()
             row.append(square(pixels, 192))
         rows.append(np.concatenate(row, 1))
@@ -135,12 +126,11 @@ def train_codes(run: Run) -> None:
     """The presets' codes, and a flow over the codes of everything that the painter was trained with."""
     gallery, encoder = load_gallery(run.data), run.finished("encoder", StyleEncoder)
     named = gallery.paintings | gallery.held_out | gallery.surfaces
-    rows = [encode(encoder, to_tensor(named[name]).to(run.device)).cpu() for name in PRESET_TITLES]
-    save_weights(
-        {"codes": torch.stack(rows)}, run.out / "presets", config={"titles": PRESET_TITLES}, dtype=torch.float16
-    )
+    rows = [encode(encoder, to_tensor(named[name]).to(run.device)) for name in PRESET_TITLES]
+    tensors = {"features": torch.stack([c.features for c in rows]), "patches": torch.stack([c.patches for c in rows])}
+    save_weights(tensors, run.out / "presets", config={"titles": PRESET_TITLES}, dtype=torch.float16)
     seen = [*gallery.paintings.values(), *gallery.monet, *gallery.surfaces.values()]
-    codes = torch.stack([encode(encoder, to_tensor(rgb).to(run.device)).cpu() for rgb in seen])
+    codes = torch.stack([encode(encoder, to_tensor(rgb).to(run.device)).features for rgb in seen])
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
     held, rest = codes[order[: len(codes) // 20]], codes[order[len(codes) // 20 :]]
     model: Any = CodeDensity(codes.shape[1])

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from demos.core.checkpoint import ROOT
-from demos.style.codes import CodeDensity, Presets
+from demos.style.codes import CodeDensity, Presets, collect
 from demos.style.colour import MOMENTS, moments
 from demos.style.data import to_tensor
 from demos.style.model import StyleModel
@@ -54,7 +54,7 @@ def awake(network: Any) -> Any:
 
 def tiny_painter() -> Painter:
     torch.manual_seed(0)
-    return awake(Painter(widths=(8, 8, 16, 16), blocks=(1, 1, 1, 1), code=CODE, hidden=16))
+    return awake(Painter(widths=(8, 8, 16), blocks=(1, 1, 1), code=CODE, hidden=16))
 
 
 def tiny_encoder() -> StyleEncoder:
@@ -64,14 +64,15 @@ def tiny_encoder() -> StyleEncoder:
 
 def tiny_density() -> CodeDensity:
     density = CodeDensity(CODE, steps=2, hidden=16)
-    density.measure(tiny_presets().codes)
+    density.measure(tiny_presets().features)
     return density.eval().requires_grad_(False)
 
 
 def tiny_presets() -> Presets:
     generator = torch.Generator().manual_seed(2)
     colours = torch.cat([moments(tensor(i)) for i in range(len(NAMES))])
-    return Presets(NAMES, torch.cat([torch.randn(len(NAMES), CODE - MOMENTS, generator=generator), colours], 1))
+    features = torch.cat([torch.randn(len(NAMES), CODE - MOMENTS, generator=generator), colours], 1)
+    return Presets(NAMES, features, torch.stack([collect(tensor(i), count=8) for i in range(len(NAMES))]))
 
 
 @pytest.fixture(scope="session")

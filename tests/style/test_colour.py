@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from demos.style.colour import MOMENTS, moments, recolour, transfer
-from demos.style.content import prepared, simplify
-from tests.style.conftest import pixels, tensor
+from tests.style.conftest import tensor
 
 
 def noise(seed: int, spread: float = 0.15) -> torch.Tensor:
@@ -56,20 +55,3 @@ def test_gradients_are_finite() -> None:
     x = tensor(0).requires_grad_(True)
     recolour(x, moments(tensor(1)), torch.ones(1)).square().mean().backward()
     assert x.grad is not None and x.grad.isfinite().all()
-
-
-def test_the_content_is_prepared_as_far_as_the_strength_says() -> None:
-    x, wanted = noise(0), moments(noise(1))
-    assert torch.equal(prepared(x, wanted, 0.0), x)
-    whole = prepared(x, wanted, 1.0)
-    assert torch.allclose(whole.mean((2, 3)), wanted[:, :3], atol=0.02)
-    assert torch.allclose(prepared(x, wanted, 0.3), torch.lerp(x, whole, 0.3), atol=1e-5)
-
-
-def test_a_median_takes_grain_away_and_leaves_edges() -> None:
-    edge = np.zeros((40, 40, 3), np.uint8)
-    edge[:, 20:] = 200
-    grain = np.random.default_rng(0).normal(0, 12, edge.shape)
-    found = simplify((edge + grain).clip(0, 255).astype(np.uint8)).astype(float)
-    assert found[:, :15].std() < 0.35 * 12 and found[:, 24:].mean() - found[:, :16].mean() > 180
-    assert simplify(pixels(0)).shape == pixels(0).shape

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from demos.core.cancel import Cancelled
-from demos.style import exact
+from demos.style import exact, matching
 from demos.style.colour import transfer
 from demos.style.exact import plan, resize
 from demos.style.measure import style_distance
@@ -88,14 +88,14 @@ def test_a_picture_of_itself_hardly_changes(style: Tensor) -> None:
 
 
 def test_the_nearest_patch_is_that_of_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "VARIANCE", 2.0)
+    monkeypatch.setattr(matching, "VARIANCE", 2.0)
     style, query = tensor(0, 14, 16), torch.nn.functional.unfold(tensor(1, 14, 16), 5)[0].T
-    patches = exact._Patches(style, 5, 0)
+    patches = exact._patches(style, 5, 0)
     keys = torch.nn.functional.unfold(style, 5)[0].T
     assert torch.allclose(patches.pixels, keys)
     distance = torch.cdist(query.double(), keys.double()) ** 2
     spread = torch.cov(keys.double().T).trace()
-    scaled = distance / (distance.amin(0) + exact.ALPHA * spread + 1e-6)
+    scaled = distance / (distance.amin(0) + matching.ALPHA * spread + 1e-6)
     assert torch.allclose(patches.nearest(query, 0), keys[scaled.argmin(1)], atol=1e-5)
 
 

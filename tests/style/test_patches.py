@@ -127,7 +127,7 @@ def test_losses_of_style_are_least_for_the_style_itself() -> None:
         y = other.clone().requires_grad_(True)
         away = loss(y).mean()
         away.backward()
-        assert loss(x).item() == pytest.approx(0, abs=1e-5) and away.item() > 0.05
+        assert loss(x).item() < 0.03 * away.item() and away.item() > 0.05
         assert y.grad is not None and y.grad.isfinite().all()
 
 

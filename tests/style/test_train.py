@@ -16,17 +16,18 @@ from PIL import Image
 
 from demos.core.media import png_bytes
 from demos.style import train
+from demos.style.colour import moments
 from demos.style.data import (
     HELD_OUT,
     STYLE,
     Gallery,
     draw_content,
+    draw_style,
     framed,
     load_gallery,
-    photographed,
-    restored,
     to_tensor,
-)  # fmt: skip
+    underpainted,
+)
 from demos.style.model import Layer, StyleModel
 from demos.style.networks import Painter, StyleEncoder
 from tests.style.conftest import pixels
@@ -71,22 +72,25 @@ def test_contents_and_frames_have_their_sizes(gallery: Gallery) -> None:
     assert to_tensor(np.full((2, 3, 3), 255, np.uint8)).max() == 1
 
 
-@pytest.mark.parametrize("make", [restored, photographed])
-def test_batches_ask_for_the_wanted_by_what_is_given(gallery: Gallery, make: Any) -> None:
-    stream = make(gallery, 3, 64, np.random.default_rng(0))
-    found = [next(stream) for _ in range(8)]
-    for batch in found:
-        assert batch.wanted.shape == batch.given.shape == (3, 3, 64, 64) and batch.style.shape == (3, 3, *STYLE)
-        assert batch.strength.shape == (3,) and batch.strength.min() >= 0 and batch.strength.max() <= 1
-        assert all(x.isfinite().all() and x.abs().max() <= 1 for x in (batch.wanted, batch.given, batch.style))
-        full = batch.strength == 1
-        assert (batch.wanted - batch.given).abs().mean((1, 2, 3))[full].gt(0.005).all()
-    if make is restored:
-        assert any((batch.strength < 1).any() for batch in found)
+def test_batches_are_underpaintings_in_the_colours_of_their_styles(gallery: Gallery) -> None:
+    stream = underpainted(gallery, 3, 64, np.random.default_rng(0))
+    for batch in (next(stream), next(stream)):
+        assert batch.given.shape == (3, 3, 64, 64) and batch.style.shape == (3, 3, *STYLE)
+        assert all(x.isfinite().all() and x.abs().max() <= 1 for x in (batch.given, batch.style))
+        own = (moments(batch.given) - moments(batch.style)).norm(dim=1)
+        assert (own < (moments(batch.given) - moments(batch.style.roll(1, 0))).norm(dim=1)).float().mean() > 0.6
+
+
+def test_styles_differ(gallery: Gallery) -> None:
+    rng = np.random.default_rng(0)
+    styles = [draw_style(gallery, rng) for _ in range(12)]
+    assert {style.shape for style in styles} == {(*STYLE, 3)} and len({style.tobytes() for style in styles}) == 12
 
 
 def smaller(kind: Any) -> Callable[..., Any]:
-    return lambda *args, **kwargs: kind(*args, **{"widths": (8, 8, 16, 16), **kwargs})
+    return lambda *args, **kwargs: kind(
+        *args, **{"widths": (8, 8, 16, 16) if kind is StyleEncoder else (8, 8, 16), **kwargs}
+    )
 
 
 def test_two_steps_of_both_stages_make_a_checkpoint(

@@ -38,7 +38,7 @@ def restyle(
         content: the picture to repaint (file, or data: URI).
         style: a picture of the style (file, or data: URI).
         preset: one of the names that style_presets lists.
-        strength: 0 gives the content back, nearly; 1 repaints it fully. The exact engine has no strength.
+        strength: 0 gives the content back; 1 repaints it fully. The exact engine has no strength.
         keep_colours: keep the colours of the content, take only light and dark from the result.
         engine: "fast", a trained network, up to 1,024 pixels a side; or "exact", which rebuilds the picture from
             patches of the style's picture, up to 256 pixels a side, and takes longer; it knows no presets.
@@ -61,7 +61,7 @@ def restyle(
     else:
         from demos.style.model import Layer
 
-        chosen = sources.model().presets.code(str(preset)).numpy() if preset else _picture(style)
+        chosen = sources.model().presets.code(str(preset)) if preset else _picture(style)
         found = sources.model().restyle(
             picture, Layer([(chosen, 1.0)]), strength=strength, keep_colours=keep_colours, size=FAST_SIZE, seed=seed
         )

@@ -1,0 +1,53 @@
+"""The first stage of the fast engine: the content rebuilt, from coarse to fine, from the bag of patches in a code.
+
+It settles what large shapes become and where the colours go; what many patches agree on is smooth, and the painter
+adds the strokes. It is the exact engine's search among a few thousand patches in a few rounds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from demos.style.codes import LEVELS, StyleCode
+from demos.style.colour import recolour
+from demos.style.exact import resize
+from demos.style.matching import Patches, rebuilt
+
+__all__ = ["underpaint"]
+
+SIDE, STRIDE, QUERIES = 7, 3, 1024
+ROUNDS, KEEP = 2, 0.2
+SMALLEST = 16
+
+
+def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: int | None = None) -> Tensor:
+    """`content` `(1, 3, H, W)` in [-1, 1] on its way to patches of `code`, as far as `strength` in [0, 1] says.
+
+    Args:
+        whole: short side in pixels of the picture of which `content` is a window.
+    """
+    short = whole or min(content.shape[2:])
+    halvings = max(0, round(math.log2(short / LEVELS[0])))
+    x = content
+    for i in range(halvings, -1, -1):
+        size = [max(SMALLEST, round(side / 2**i)) for side in content.shape[2:]]
+        base = recolour(resize(content, size), code.colours, content.new_tensor([strength]))
+        x = base if i == halvings else resize(x, size)
+        style = _patches(code, short / 2**i)
+        for n in range(ROUNDS if i else 1):
+            x = rebuilt(x, style, n, STRIDE)
+            if i:
+                x = recolour((x + KEEP * base) / (1 + KEEP), code.colours, content.new_ones(1))
+        x = torch.lerp(base, x, strength)
+    return resize(x, content.shape[2:]).clamp(-1, 1)
+
+
+def _patches(code: StyleCode, short: float) -> Patches:
+    """All patches of 7 pixels within those of the level of a picture whose short side is `short`."""
+    level = min(len(LEVELS) - 1, max(0, round(math.log2(short / LEVELS[0]))))
+    pixels = F.unfold(code.patches[level].float() / 127.5 - 1, SIDE).transpose(1, 2).flatten(0, 1)
+    return Patches(pixels, SIDE, QUERIES)
