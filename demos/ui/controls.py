@@ -1,4 +1,4 @@
-"""Controls that several tabs share: a seed with lock and dice, a progress bar, a gallery of the session."""
+"""Controls that several tabs share: a seed with lock and dice, an upload, a progress bar, a gallery of the session."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ __all__ = [
     "bar",
     "download_button",
     "history",
+    "picture_upload",
     "progress_bar",
     "remember",
     "seed_controls",
@@ -69,6 +70,19 @@ def download_button(label: str, elem_id: str) -> Download:
     """A small button that downloads what its handler makes; `bind` it."""
     button = gr.Button(label, size="sm", elem_id=elem_id, min_width=100)
     return Download(button, gr.DownloadButton(label, visible="hidden", elem_id=f"{elem_id}-file"))
+
+
+def picture_upload(label: str, elem_id: str, height: int | str, value: str | None = None) -> gr.Image:
+    """A picture from a file, the camera or the clipboard, which reaches handlers as a path.
+
+    The model alone opens the file: of a damaged one Gradio itself would say nothing but “Error”.
+    """
+    image = gr.Image(
+        value, label=label, type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
+        height=height, elem_id=elem_id, buttons=[],
+    )  # fmt: skip
+    image.preprocess = lambda payload: payload.path if payload else None
+    return image
 
 
 def progress_bar() -> gr.HTML:

@@ -15,7 +15,9 @@ from gradio.route_utils import API_PREFIX
 from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import encode_file_path
 
-__all__ = ["served", "uploaded"]
+from demos.core.media import read_data_uri
+
+__all__ = ["picture_file", "served", "uploaded"]
 
 
 def uploaded(file: Any) -> Path:
@@ -32,6 +34,17 @@ def uploaded(file: Any) -> Path:
         if is_in_or_equal(real, Path(get_upload_folder()).resolve()) and real.is_file():
             return real
     raise ValueError("This file was not uploaded to this app; please upload it first.")
+
+
+def picture_file(image: Any) -> Path | bytes:
+    """A picture from whatever form a client sends it in, still closed; foreign addresses are never fetched.
+
+    Raises:
+        ValueError: neither an uploaded file nor a data: URI of a picture.
+    """
+    if isinstance(image, str) and image.startswith("data:"):
+        return read_data_uri(image)
+    return uploaded(image.rpartition("/file=")[2] if isinstance(image, str) else image)
 
 
 def served(data: bytes, name: str) -> gr.FileData:

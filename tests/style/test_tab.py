@@ -299,7 +299,7 @@ def test_many_pictures_are_stopped_and_kept(write: Write) -> None:
     JOBS.stop(visitor("a"))
     *_, (_, _, note, made) = events
     assert "Stopped after 1 of 4" in note and len(zipfile.ZipFile(made).namelist()) == 1
-    with pytest.raises(gr.Error, match="1 to 200"):
+    with pytest.raises(gr.Error, match="Drop some pictures"):
         list(many.restyle_all(visitor("a"), [], *asked(None)))
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from demos.anomaly.folder import entries
 from demos.anomaly.tab.handlers import heat_png, model
 from demos.anomaly.tab.many import Folder, detector_bytes, read, score_entry, table_bytes
-from demos.core.media import read_data_uri, safe_stem
+from demos.core.archive import entries
+from demos.core.media import safe_stem
 from demos.ui.events import guard
-from demos.ui.files import served, uploaded
+from demos.ui.files import picture_file, served, uploaded
 
 __all__ = ["fit_detector", "score_folder", "score_image"]
 
@@ -24,12 +24,6 @@ def _detector(detector: Any) -> Any:
         raise ValueError(f"There is no such detector; the shipped ones are {', '.join(model().detectors)}.")
     path = detector.rpartition("/file=")[2] if isinstance(detector, str) else detector
     return load_detector(uploaded(path), model().fingerprint)
-
-
-def _picture(image: Any) -> Any:
-    if isinstance(image, str) and image.startswith("data:"):
-        return read_data_uri(image)
-    return uploaded(image.rpartition("/file=")[2] if isinstance(image, str) else image)
 
 
 def _paths(files: Any) -> list[str]:
@@ -53,7 +47,7 @@ def score_image(
         The score, its conformal p-value, the threshold, whether the picture is anomalous, and the suspicious regions
         (x, y, width, height, area in pixels, peak); and the heat map, a grey PNG where 128 is the threshold.
     """
-    found = model().inspect(_picture(image), _detector(detector), false_alarm_rate=false_alarm_rate)
+    found = model().inspect(picture_file(image), _detector(detector), false_alarm_rate=false_alarm_rate)
     names = ("x", "y", "width", "height")
     regions = [
         {**dict(zip(names, region.box, strict=True)), "area": region.area, "peak": round(region.peak, 3)}

@@ -12,8 +12,9 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos.anomaly.folder import Entry, entries, evaluate, read_labels, write_table
+from demos.anomaly.folder import evaluate, read_labels, write_table
 from demos.anomaly.tab.handlers import CHOICES, Own, far, judge, model, tinted
+from demos.core.archive import Entry, entries
 from demos.core.cancel import Cancelled
 from demos.core.media import data_uri, open_image, png_bytes, safe_stem, zip_bytes
 from demos.ui.controls import bar

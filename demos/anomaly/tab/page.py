@@ -8,7 +8,7 @@ from demos.anomaly.tab import handlers as on
 from demos.anomaly.tab import many
 from demos.anomaly.tab.endpoints import fit_detector, score_folder, score_image
 from demos.anomaly.tab.handlers import CHOICES, FOLDER, SHIPPED
-from demos.ui.controls import download_button, progress_bar, seed_controls
+from demos.ui.controls import download_button, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.sketchpad import live, sketchpad
 
@@ -51,10 +51,7 @@ def build() -> None:
 def _inspect() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(min_width=320):
-            picture = gr.Image(
-                label="Picture to inspect", type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
-                height=360, elem_id="anomaly-picture", buttons=[],
-            )  # fmt: skip
+            picture = picture_upload("Picture to inspect", "anomaly-picture", 360)
             detector = gr.Dropdown(
                 CHOICES, value=SHIPPED, label="Detector", info="What is normal; teach your own in “Your own normal”.",
                 elem_id="anomaly-detector",

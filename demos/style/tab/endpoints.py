@@ -1,25 +1,16 @@
 """What a program calls: typed functions for `gradio_client` and MCP."""
 
-from typing import Any
-
 import gradio as gr
 
-from demos.core.media import png_bytes, read_data_uri
+from demos.core.media import png_bytes
 from demos.style.tab import sources
 from demos.ui.events import guard
-from demos.ui.files import served, uploaded
+from demos.ui.files import picture_file, served
 
 __all__ = ["restyle", "style_presets"]
 
 ENGINES = ("fast", "exact")
 FAST_SIZE, EXACT_SIZE = 1024, 256
-
-
-def _picture(image: Any) -> Any:
-    """A picture from whatever form a client sends it in; foreign addresses are never fetched."""
-    if isinstance(image, str) and image.startswith("data:"):
-        return read_data_uri(image)
-    return uploaded(image.rpartition("/file=")[2] if isinstance(image, str) else image)
 
 
 @guard
@@ -51,17 +42,18 @@ def restyle(
         raise ValueError(f"There is no such engine; choose {' or '.join(ENGINES)}.")
     if bool(style) == bool(preset):
         raise ValueError("Give exactly one of style (a picture) and preset (a name that style_presets lists).")
-    picture = _picture(content)
+    picture = picture_file(content)
     if engine == "exact":
         if preset:
             raise ValueError("A preset is only a code; the exact engine needs a picture of the style.")
         if strength != 1:
             raise ValueError("The exact engine has no strength; leave it at 1, or choose the fast engine.")
-        found = sources.model().rebuild(picture, _picture(style), keep_colours=keep_colours, size=EXACT_SIZE, seed=seed)
+        goal = picture_file(style)
+        found = sources.model().rebuild(picture, goal, keep_colours=keep_colours, size=EXACT_SIZE, seed=seed)
     else:
         from demos.style.model import Layer
 
-        chosen = sources.model().presets.code(str(preset)) if preset else _picture(style)
+        chosen = sources.model().presets.code(str(preset)) if preset else picture_file(style)
         found = sources.model().restyle(
             picture, Layer([(chosen, 1.0)]), strength=strength, keep_colours=keep_colours, size=FAST_SIZE, seed=seed
         )

@@ -8,7 +8,7 @@ from demos.style.tab import handlers as on
 from demos.style.tab import many, rebuilding, sources
 from demos.style.tab.endpoints import restyle, style_presets
 from demos.style.tab.handlers import DRAWING, EVERYWHERE, GALLERY, MIX, PART, PICTURE
-from demos.ui.controls import download_button, history, progress_bar, seed_controls
+from demos.ui.controls import download_button, history, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.sketchpad import live, sketchpad
 
@@ -110,20 +110,10 @@ def build() -> None:
     gr.api(style_presets, api_name="style_presets")
 
 
-def _upload(value: str, label: str, height: int | str, elem_id: str) -> gr.Image:
-    """A picture whose file the model alone opens: of a damaged one Gradio itself would say nothing but “Error”."""
-    image = gr.Image(
-        value, label=label, type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
-        height=height, elem_id=elem_id, buttons=[],
-    )  # fmt: skip
-    image.preprocess = lambda payload: payload.path if payload else None
-    return image
-
-
 def _top() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(min_width=320):
-            content = _upload(sources.contents()[0][0], "Picture to repaint", HEIGHT, "style-content")
+            content = picture_upload("Picture to repaint", "style-content", HEIGHT, sources.contents()[0][0])
         with gr.Column(min_width=320):
             frame = gr.HTML(on.framed(None), elem_id="style-frame", elem_classes="at-flush", css_template=PAIR)
     strength = gr.Slider(
@@ -161,7 +151,7 @@ def _styles(presets: list[str], source: gr.State) -> dict[str, Any]:
                 sample = gr.Button("Sample a style", size="md", elem_id="style-sample", min_width=120, scale=1)
                 said = gr.Markdown("A new one, drawn from a density over styles.", elem_id="style-said")
         with gr.Tab("Picture", id=PICTURE) as picture_tab, gr.Row():
-            picture = _upload(sources.style_pictures()[0][0], "Picture of the style", 260, "style-picture")
+            picture = picture_upload("Picture of the style", "style-picture", 260, sources.style_pictures()[0][0])
             examples = gr.Gallery(
                 sources.style_pictures(), label="Pictures of styles", columns=4, elem_id="style-pictures",
                 **THUMBNAILS,
