@@ -16,7 +16,16 @@ from torch import Tensor
 
 from demos.style.patches import barycentre, directions, project, pyramid, sliced_distance
 
-__all__ = ["gram_loss", "luminance", "match_loss", "patch_loss", "structure_loss"]
+__all__ = [
+    "gram_distance",
+    "gram_loss",
+    "luminance",
+    "match_loss",
+    "patch_loss",
+    "rectifiers",
+    "responses",
+    "structure_loss",
+]
 
 LUMA = (0.299, 0.587, 0.114)
 WINDOW = 9
@@ -60,26 +69,38 @@ def gram_loss(y: Tensor, style: Tensor, generator: torch.Generator, count: int =
     Gatys et al. 2015 (arXiv:1505.07376), with the random filters of Ustyuzhaninov et al. 2016 (arXiv:1606.00021) in
     place of VGG.
     """
-    total, last = y.new_zeros(len(y)), torch.channels_last
-    levels = zip(pyramid(y.contiguous(memory_format=last), 4), pyramid(style, 4), strict=False)
-    for i, (a, b) in enumerate(levels):
-        filters = directions(count, 7, generator).to(y.device, memory_format=last)
-        bias = (0.7 * torch.randn(count, generator=generator)).to(y.device)
+    total = y.new_zeros(len(y))
+    for i, (a, b) in enumerate(zip(pyramid(y, 4), pyramid(style, 4), strict=False)):
+        filters, bias = rectifiers(count, generator, y.device)
         with torch.no_grad():
-            wanted = F.conv2d(b.contiguous(memory_format=last), filters, stride=STRIDE if i == 0 else 1)
-            wanted = wanted.permute(0, 2, 3, 1).flatten(1, 2)
-            std, mean = torch.std_mean(wanted, 1, keepdim=True)
-            shift = bias - mean / (std + 0.03)
-            goal = _gram(F.relu(torch.addcmul(shift, wanted, 1 / (std + 0.03))))
-        found = F.conv2d(a, filters).permute(0, 2, 3, 1).flatten(1, 2)
-        made = _gram(F.relu(torch.addcmul(shift, found, 1 / (std + 0.03))))
-        total = total + (made - goal).abs().mean((1, 2))
+            goal = responses(b, filters, 1 if i else STRIDE)
+        total = total + gram_distance(responses(a, filters), goal, bias)
     return total / 4
 
 
-def _gram(maps: Tensor) -> Tensor:
-    """Products of features, `(B, C, C)`, on average over the positions of `(B, N, C)`."""
-    return maps.transpose(1, 2) @ maps / maps.shape[1]
+def rectifiers(count: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random filters `(count, 3, 7, 7)` and the thresholds `(count,)` of what rectifies their responses."""
+    filters, bias = directions(count, 7, generator), 0.7 * torch.randn(count, generator=generator)
+    return filters.to(device, memory_format=torch.channels_last), bias.to(device)
+
+
+def responses(x: Tensor, filters: Tensor, stride: int = 1) -> Tensor:
+    """Responses `(B, N, C)` of pictures `(B, 3, H, W)` to C filters at N places."""
+    found = F.conv2d(x.contiguous(memory_format=torch.channels_last), filters, stride=stride)
+    return found.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def gram_distance(found: Tensor, goal: Tensor, bias: Tensor) -> Tensor:
+    """Difference `(B,)` of the Gram matrices of rectified responses `(B, N, C)` and `(B, M, C)`.
+
+    Every filter counts as much as any other: responses are relative to mean and deviation of those of `goal`.
+    """
+    std, mean = torch.std_mean(goal.float(), 1, keepdim=True)
+    scale = 1 / (std + 0.03)
+    shift = bias - mean * scale
+    made, wanted = (F.relu(torch.addcmul(shift, v.float(), scale)) for v in (found, goal))
+    grams = [maps.transpose(1, 2) @ maps / maps.shape[1] for maps in (made, wanted)]
+    return (grams[0] - grams[1]).float().abs().mean((1, 2))
 
 
 def match_loss(

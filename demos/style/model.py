@@ -27,6 +27,7 @@ from demos.core.media import Picture, open_image
 from demos.core.seed import generator, normalise_seed
 from demos.style import exact
 from demos.style.codes import CodeDensity, Presets, StyleCode, blend, encode, load_presets
+from demos.style.finishing import finish
 from demos.style.losses import luminance
 from demos.style.networks import STRIDE, Painter, StyleEncoder
 from demos.style.underpainting import underpaint
@@ -306,18 +307,19 @@ class StyleModel:
             raise ValueError(f"Choose one to {MOST_STYLES} styles with a weight above 0.")
         return blend([self.code(style) for style, _ in mix], [weight for _, weight in mix])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _paint(self, x: Tensor, code: StyleCode, strength: float, seed: int, brush: float = 1.0) -> Tensor:
-        """Both stages on pixels `(1, 3, H, W)` of any size."""
+        """All three stages on pixels `(1, 3, H, W)` of any size."""
         factor = max(brush, max(x.shape[2:]) / LIMITS["size"][1])
         height, width = (max(1, round(side / factor)) for side in x.shape[2:])
         below, right = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (height, width))
         with self.lane.hold():
             first = underpaint(exact.resize(x, (height, width)), code, strength)
             padded = F.pad(first, (0, right, 0, below), mode="replicate").to(self.device)
-            with autocast(self.device):
+            with torch.inference_mode(False), autocast(self.device):
                 painted = self.painter(padded, code.features[None].to(self.device), generator(seed))
-        y = torch.lerp(first, painted[:, :, :height, :width].float().cpu(), strength).clamp(-1, 1)
+                painted = finish(painted.float().clamp(-1, 1), code, generator(seed))[:, :, :height, :width]
+        y = torch.lerp(first, painted.cpu(), strength)
         return exact.resize(y, x.shape[2:])
 
 
