@@ -37,7 +37,7 @@ def _slope(y: Tensor, bags: list[Tensor], generator: torch.Generator) -> Tensor:
     with torch.enable_grad():
         levels = [level.detach().requires_grad_() for level in pyramid(y, len(bags))]
         losses = [_distance(*pair, generator) for pair in zip(levels, bags, strict=False)]
-        slopes = torch.autograd.grad(sum(losses), levels)
+        slopes = torch.autograd.grad(torch.stack(losses).sum(), levels)
     total = torch.zeros_like(y)
     for i, slope in enumerate(slopes):
         large = F.interpolate(slope, scale_factor=2.0**i, mode="nearest")

@@ -93,7 +93,7 @@ def test_files(tmp_path: Path, make: Any, kind: Any) -> None:
     else:
         code = tiny_presets().features[:1]
         assert torch.equal(painted(network, tensor(0), code), painted(again, tensor(0), code))
-    other = kind(widths=(8, 8, 16, 24) if kind is StyleEncoder else (8, 8, 24), code=CODE)
+    other = kind(widths=(*network.config.widths[:-1], 24), code=CODE)
     other.save_pretrained(tmp_path / "other")
     (tmp_path / "network" / "config.json").write_bytes((tmp_path / "other" / "config.json").read_bytes())
     with pytest.raises(ValueError):
