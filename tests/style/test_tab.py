@@ -230,14 +230,6 @@ def test_results_are_saved_and_kept(content: str) -> None:
             call()
 
 
-def test_a_picture_comes_from_the_sketch_tab() -> None:
-    uri = "data:image/png;base64," + base64.b64encode(encoded(pixels(0))).decode()
-    assert np.array_equal(np.asarray(Image.open(handlers.bring_sketch(uri)).convert("RGB")), pixels(0))
-    for bad, sentence in (("", "Sketch tab"), ("data:image/png;base64,AA==", "not a picture"), ("/etc/x", "data: URI")):
-        with pytest.raises(gr.Error, match=sentence):
-            handlers.bring_sketch(bad)
-
-
 def test_the_exact_engine_streams_stops_and_continues(content: str, write: Write) -> None:
     own = str(write("style.png", encoded(pixels(7))))
     given = asked(content, source=PICTURE, picture=own)

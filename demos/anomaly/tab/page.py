@@ -10,6 +10,7 @@ from demos.anomaly.tab.endpoints import fit_detector, score_folder, score_image
 from demos.anomaly.tab.handlers import CHOICES, FOLDER, SHIPPED
 from demos.ui.controls import download_button, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
+from demos.ui.exchange import STYLE, fetch_button
 from demos.ui.sketchpad import live, sketchpad
 
 __all__ = ["TITLE", "build"]
@@ -52,6 +53,7 @@ def _inspect() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(min_width=320):
             picture = picture_upload("Picture to inspect", "anomaly-picture", 360)
+            fetch_button("Take the picture of the Style tab", STYLE, "anomaly-from-style", picture)
             detector = gr.Dropdown(
                 CHOICES, value=SHIPPED, label="Detector", info="What is normal; teach your own in “Your own normal”.",
                 elem_id="anomaly-detector",

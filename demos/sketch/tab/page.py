@@ -10,6 +10,7 @@ from demos.sketch.tab.endpoints import sketch_styles, sketch_to_image
 from demos.sketch.tab.handlers import FOLDER, FRAMES, STYLES
 from demos.ui.controls import download_button, history, progress_bar, seed_controls
 from demos.ui.events import stop
+from demos.ui.exchange import STYLE, fetch_button
 from demos.ui.sketchpad import live, sketchpad
 
 __all__ = ["TITLE", "build"]
@@ -45,6 +46,7 @@ def build() -> None:
                 second = gr.Dropdown(list(STYLES.items()), value="noto", label="Blend with", info="A second style.")
                 blend = gr.Slider(0, 1, 0, step=0.05, label="Share of the second style", info="0: the first alone.")
                 upload = gr.UploadButton("Trace a picture or SVG", size="sm", file_types=["image", ".svg", ".json"])
+                fetch_button("Trace the picture of the Style tab", STYLE, "sketch-from-style", pad, on.bring)
         with gr.Column(min_width=320):
             with gr.Row():
                 refine = gr.Button("Refine", variant="primary", elem_id="sketch-refine", min_width=90)

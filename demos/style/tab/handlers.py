@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from demos.core.cancel import Cancelled
-from demos.core.media import data_uri, open_image, png_bytes, read_data_uri
+from demos.core.media import data_uri, png_bytes
 from demos.core.seed import random_seed
 from demos.core.strokes import Drawing, rasterise
 from demos.style.tab import sources
@@ -229,14 +229,6 @@ def take_style(event: gr.SelectData) -> str:
 
 
 @guard
-def bring_sketch(uri: str | None) -> str:
-    """The picture in the Sketch tab's frame, which the page hands over as text, as content."""
-    if not uri:
-        raise ValueError("There is no picture in the Sketch tab yet; open it and draw something.")
-    return served(png_bytes(open_image(read_data_uri(uri))), "sketch.png").path
-
-
-@guard
 def all_presets(page: gr.Request, *inputs: Any) -> Iterator[tuple[Any, ...]]:
     """The content in every preset, as they come: pictures, bar."""
     request, made = Request.of(*inputs), []
@@ -297,7 +289,7 @@ def keep(shown: Shown | None, kept: list[Any]) -> tuple[Any, ...]:
 
 
 __all__ = [
-    "DRAWING", "EVERYWHERE", "GALLERY", "MIX", "PART", "PICTURE", "Request", "Shown", "all_presets", "bring_sketch",
+    "DRAWING", "EVERYWHERE", "GALLERY", "MIX", "PART", "PICTURE", "Request", "Shown", "all_presets",
     "film", "follow", "framed", "gallery", "keep", "masks", "opened", "pick", "pick_preset", "repaint", "sample",
     "save_film", "save_png", "take_content", "take_style",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from demos.style.tab.endpoints import restyle, style_presets
 from demos.style.tab.handlers import DRAWING, EVERYWHERE, GALLERY, MIX, PART, PICTURE
 from demos.ui.controls import download_button, history, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
+from demos.ui.exchange import SKETCH, fetch_button
 from demos.ui.sketchpad import live, sketchpad
 
 __all__ = ["TITLE", "build"]
@@ -47,7 +48,6 @@ window.atelierStyleKeys ??= document.addEventListener('keyup', ({ key, target })
   if (target.type === 'number' && key === 'Enter') target.blur();
 }) ?? true;
 """
-SKETCH = "() => document.querySelector('#sketch-frame img')?.src ?? ''"
 THUMBNAILS: dict[str, Any] = {
     "height": "auto", "interactive": False, "allow_preview": False, "elem_classes": "at-history", "object_fit": "cover",
     "show_label": False, "buttons": [],
@@ -96,7 +96,6 @@ def build() -> None:
     top["resume"].click(rebuilding.go_on, [kept, run], exact, **long)
     top["halt"].click(stop, queue=False, **QUIET)
     top["examples"].select(on.take_content, None, top["content"], **QUIET)
-    top["sketch"].click(on.bring_sketch, top["sent"], top["content"], js=SKETCH, **QUIET)
     styles["gallery"].select(on.pick, keys, key, **QUIET)
     styles["examples"].select(on.take_style, None, styles["picture"], **QUIET)
     lists = [*styles["mixed"], more["second"]]
@@ -126,8 +125,7 @@ def _top() -> dict[str, Any]:
                 sources.contents(), label="Pictures to begin with", columns=4, elem_id="style-examples",
                 **THUMBNAILS,
             )  # fmt: skip
-            sketch = gr.Button("Take the picture of the Sketch tab", size="sm", elem_id="style-sketch")
-            sent = gr.Textbox(visible=False)
+            fetch_button("Take the picture of the Sketch tab", SKETCH, "style-sketch", content)
         with gr.Column(min_width=320):
             gr.HTML(FADER, padding=False, js_on_load=KEYS)
             with gr.Row():
@@ -136,7 +134,7 @@ def _top() -> dict[str, Any]:
                 resume = gr.Button("Continue", size="md", elem_id="style-continue", min_width=90)
             progress = progress_bar()
     return {"content": content, "frame": frame, "strength": strength, "note": note, "examples": examples,
-            "sketch": sketch, "sent": sent, "exact": exact, "halt": halt, "resume": resume,
+            "exact": exact, "halt": halt, "resume": resume,
             "progress": progress}  # fmt: skip
 
 

@@ -1,0 +1,46 @@
+"""Pictures that go from tab to tab."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from demos.ui.exchange import fetch_button, fetched
+
+
+def uri(picture: Image.Image) -> str:
+    picture.save(buffer := io.BytesIO(), "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_a_picture_is_fetched_as_it_is() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    assert np.array_equal(
+        np.asarray(Image.open(fetched("Sketch", uri(Image.fromarray(pixels)))).convert("RGB")), pixels
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ("", "Sketch tab"),
+        (None, "Sketch tab"),
+        ("data:image/png;base64,AA==", "not a picture"),
+        ("/etc/x", "data: URI"),
+    ],
+)
+def test_bad_pictures_get_a_sentence(sent: str | None, sentence: str) -> None:
+    with pytest.raises(gr.Error, match=sentence):
+        fetched("Sketch", sent)
+
+
+def test_the_button_looks_where_it_was_told() -> None:
+    with gr.Blocks() as page:
+        fetch_button("Take it", ("Sketch", "#frame img"), "take", gr.Image())
+    (event,) = page.fns.values()
+    assert "#frame img" in str(event.js) and event.api_visibility == "private"
