@@ -212,6 +212,11 @@ class TestPlaying:
         with pytest.raises(ValueError, match=words):
             perform(sound.instruments(), voices, players, tempo)
 
+    def test_the_melody_is_there_to_be_heard_when_the_section_is_opened(self) -> None:
+        player = on.opened(TUNE.to_json(), 0, 100, *PLAYERS)
+        assert "<audio" in player and "data-autoplay" not in player and "The melody" in player
+        assert player.split("data-take")[0] != on.opened(TUNE.to_json(), 0, 50, *PLAYERS).split("data-take")[0]
+
     def test_the_roll_becomes_midi_and_stems_a_zip(self) -> None:
         *_, last = on.play(request(), TUNE.to_json(), 0, 100, *PLAYERS)
         with zipfile.ZipFile(on.save_stems(last[-1])) as archive:

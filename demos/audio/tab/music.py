@@ -92,6 +92,7 @@ def build() -> None:
     play.click(on.play, [roll, seed.number, *settings], outputs, show_progress="hidden", **lane).then(
         None, tempo, js=PACE, **quiet
     )
+    sound.ready(on.opened, [roll, seed.number, *settings], sound, **quiet, concurrency_id="music", concurrency_limit=1)
     halt.click(stop, js=HUSH, queue=False, **quiet)
     roll.input(on.surprise_of, roll, roll, trigger_mode="always_last", **quiet)
     for button, name in zip(examples, on.EXAMPLES, strict=True):

@@ -227,6 +227,15 @@ def _write(
 
 
 @guard
+def opened(text: str, seed: int | None, tempo: float, *players: str) -> str:
+    """What the section shows at first: the melody on the roll, played by the instrument of its voice."""
+    from demos.audio.ensemble import perform
+
+    made = perform(sound.instruments(), _notes(Roll.from_json(text)), players, tempo, seed=int(seed or 0))
+    return sound.present(made.mix, "The melody", autoplay=False)
+
+
+@guard
 def play(page: gr.Request, text: str, seed: int | None, tempo: float, *players: str) -> Iterator[tuple[Any, ...]]:
     """Play what is on the roll."""
     roll = Roll.from_json(text)
