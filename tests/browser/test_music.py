@@ -31,7 +31,7 @@ Page = Any
 Visit = Callable[..., Page]
 LANE_TOP = 46 * 11
 PATIENCE_S = 90
-READY = "document.querySelector('#music-roll .roll-grid')?.width > 200"
+READY = "document.querySelector('#music-roll .roll-grid')?.width > 200 && document.querySelector('#music-sound figure audio')"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,11 @@ def humming(rate: int, rest: float = 0.5) -> bytes:
         t, first = np.arange(int(0.95 * beat * rate)) / rate, int((rest + i * beat) * rate)
         samples[first : first + len(t)] = 0.3 * np.sin(2 * np.pi * f0_hz * t) * np.hanning(len(t)) ** 0.25
     return wav_bytes(samples, rate)
+
+
+def test_the_melody_can_be_heard_at_once(page: Page) -> None:
+    page.wait_for_function("document.querySelector('#music-sound audio')?.duration > 3")
+    assert page.evaluate("document.querySelector('#music-sound audio').paused")
 
 
 def test_a_drawn_melody_is_harmonised_refilled_and_downloaded(page: Page) -> None:
