@@ -31,7 +31,10 @@ Page = Any
 Visit = Callable[..., Page]
 LANE_TOP = 46 * 11
 PATIENCE_S = 90
-READY = "document.querySelector('#music-roll .roll-grid')?.width > 200 && document.querySelector('#music-sound figure audio')"
+READY = (
+    "document.querySelector('#music-roll .roll-grid')?.width > 200"
+    " && document.querySelector('#music-sound figure audio')"
+)
 
 
 @pytest.fixture(scope="module")
