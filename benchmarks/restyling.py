@@ -8,14 +8,15 @@ The other networks have their published shapes and random weights: their speed d
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 from skimage import data as samples
 
+from benchmarks.startup import Memory
 from benchmarks.timing import figures, machine, measure, table
 from demos.core.device import autocast
 from demos.style.baselines import AdaIN, Johnson, gpdm
@@ -50,18 +51,11 @@ def measure_all(model: StyleModel, runs: int, size: int = 512, exact: int = 256,
 
 def memory(model: StyleModel, mix: Layer, size: int) -> Row:
     """How much memory the fast engine holds at most while it repaints `size` × `size` pixels."""
-    process, noise = psutil.Process(), np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)
-    before, most = process.memory_info().rss, 0
-
-    def watch(*_: object) -> None:
-        nonlocal most
-        most = max(most, process.memory_info().rss)
-
-    hooks = [module.register_forward_hook(watch) for module in model.painter.modules()]
+    noise = np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    watch = Memory(os.getpid())
+    before = watch.now()
     model.restyle(noise, mix, size=size)
-    for hook in hooks:
-        hook.remove()
-    return f"Atelier, fast, {size} × {size}: memory above idle", f"{(most - before) / 1e6:.0f} MB", "", "1"
+    return f"Atelier, fast, {size} × {size}: memory above idle", f"{watch.peak - before:.0f} MB", "", "1"
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import inspection, live, sampling, startup, timing, training
+from benchmarks import inspection, live, restyling, sampling, startup, timing, training
 from benchmarks.chromium import chromium
 from demos.anomaly.densities import DENSITIES, FlowDensity
 from demos.anomaly.model import AnomalyModel
@@ -22,8 +22,10 @@ from demos.sketch.data import Pictograms
 from demos.sketch.model import SketchModel
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.unet import SketchUNet
+from demos.style.model import StyleModel
 from demos.ui.files import served
 from tests.anomaly.conftest import tiny_inspector
+from tests.style.conftest import tiny_density, tiny_encoder, tiny_painter, tiny_presets
 
 
 def tiny_checkpoint(folder: Path) -> Path:
@@ -49,7 +51,7 @@ def pictures() -> Pictograms:
     return Pictograms(pixels, np.arange(10) % 6, np.arange(10), names, words, held)
 
 
-@pytest.mark.parametrize("script", [live, startup, sampling, training, inspection])
+@pytest.mark.parametrize("script", [live, startup, sampling, training, inspection, restyling])
 def test_options_are_explained(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,13 @@ def test_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = list(inspection.measure_all(model, inspection.files(12, side=64), count=20, runs=1))
     assert len(rows) == 2 * len(DENSITIES) + 1 and all(len(row) == 4 for row in rows)
     assert [row[0] for row in rows if "a folder of 20" in row[0]]
+
+
+def test_restyling() -> None:
+    model = StyleModel(tiny_encoder(), tiny_painter(), tiny_presets(), tiny_density(), torch.device("cpu"))
+    rows = list(restyling.measure_all(model, runs=1, size=64, exact=64, steps=1))
+    assert len(rows) == 6 and all(len(row) == 4 for row in rows)
+    assert float(rows[-1][1].split()[0]) >= 0 and "memory" in rows[-1][0]
 
 
 def test_memory_is_watched() -> None:
