@@ -150,7 +150,7 @@ def load_presets(folder: Path) -> Presets:
     Raises:
         ValueError: the folder is damaged.
     """
-    titles, tensors = read_config(folder)["titles"], load_file(folder / "model.safetensors")
+    titles, tensors = dict(read_config(folder)["titles"]), load_file(folder / "model.safetensors")
     features, patches = tensors["features"].float(), tensors["patches"]
     if features.ndim != 2 or patches.ndim != 6 or not len(titles) == len(features) == len(patches):
         shapes = f"{tuple(features.shape)} and {tuple(patches.shape)}"

@@ -78,8 +78,8 @@ def gram_loss(y: Tensor, style: Tensor, generator: torch.Generator, count: int =
     return total / 4
 
 
-def rectifiers(count: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Random filters `(count, 3, 7, 7)` and the thresholds `(count,)` of what rectifies their responses."""
+def rectifiers(count: int, generator: torch.Generator, device: torch.device, side: int = 7) -> tuple[Tensor, Tensor]:
+    """Random filters `(count, 3, side, side)` and the thresholds `(count,)` of what rectifies their responses."""
     filters, bias = directions(count, 7, generator), 0.7 * torch.randn(count, generator=generator)
     return filters.to(device, memory_format=torch.channels_last), bias.to(device)
 

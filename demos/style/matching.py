@@ -26,10 +26,12 @@ class Patches:
         pixels: the patches, in [-1, 1].
         side: of a patch.
         queries: how many patches of a picture say which patches of the style are popular.
+        noise: what is added to a patch that is looked for, in every component; where a picture is flat, neighbours
+            then find different patches, not the same one again and again.
     """
 
-    def __init__(self, pixels: Tensor, side: int, queries: int) -> None:
-        self.pixels, self.side, self.queries = pixels, side, queries
+    def __init__(self, pixels: Tensor, side: int, queries: int, noise: float = 0.0) -> None:
+        self.pixels, self.side, self.queries, self.noise = pixels, side, queries, noise
         values, vectors = torch.linalg.eigh(torch.cov(pixels.T))
         kept = int((values.flip(0).cumsum(0) < VARIANCE * values.sum()).sum()) + 1
         self.mean, self.basis, self.spread = pixels.mean(0), vectors[:, -kept:], values[-kept:].sum()
@@ -40,9 +42,12 @@ class Patches:
 
         With the factor of each key folded in, a matrix product gives all scaled distances at once.
         """
+        draw = torch.Generator().manual_seed(seed)
         query = (query - self.mean) @ self.basis
+        if self.noise:
+            query = query + self.noise * torch.randn(query.shape, generator=draw).to(query)
         size, own = self.keys.square().sum(1), query.square().sum(1)
-        some = torch.randperm(len(query), generator=torch.Generator().manual_seed(seed))[: self.queries]
+        some = torch.randperm(len(query), generator=draw)[: self.queries]
         closest = torch.full_like(size, math.inf)
         for part in some.to(query.device).split(1024):
             distance = (query[part] @ self.keys.T).mul_(-2).add_(own[part, None])
@@ -53,15 +58,21 @@ class Patches:
         return self.pixels[torch.cat([(part @ folded.T).argmin(1) for part in query.split(1024)])]
 
 
-def rebuilt(x: Tensor, style: Patches, seed: int, stride: int) -> Tensor:
-    """`x` `(1, 3, H, W)` with its patches, `stride` pixels apart, replaced; overlaps are averaged."""
+def rebuilt(x: Tensor, style: Patches, seed: int, stride: int, taper: bool = False) -> Tensor:
+    """`x` `(1, 3, H, W)` with its patches, `stride` pixels apart, replaced; overlaps are averaged.
+
+    Args:
+        taper: patches count less towards their edges, so that a wide stride shows no grid.
+    """
     side, (height, width) = style.side, x.shape[2:]
     mode = "reflect" if min(height, width) > side + stride else "replicate"
     padded = F.pad(x, (side, side + stride, side, side + stride), mode=mode)
     patches = F.unfold(padded, side, stride=stride)[0].T
     found = style.nearest(patches, seed)
     weight = ((patches - found).square().sum(1, keepdim=True) + 1e-2) ** ((POWER - 2) / 2)
-    both = torch.cat([found * weight, weight.expand(-1, side * side)], 1)
+    ramp = 0.5 - ((torch.arange(side, device=x.device) + 0.5) / side - 0.5).abs() if taper else x.new_ones(side)
+    weight = weight * (ramp[:, None] * ramp).flatten()
+    both = torch.cat([found * weight.repeat(1, 3), weight], 1)
     planes = F.fold(both.T[None], padded.shape[2:], side, stride=stride)
     mean = planes[:, :3] / planes[:, 3:].clamp_min(1e-6)
     return mean[:, :, side : side + height, side : side + width]

@@ -128,7 +128,8 @@ def train_codes(run: Run) -> None:
     named = gallery.paintings | gallery.held_out | gallery.surfaces
     rows = [encode(encoder, to_tensor(named[name]).to(run.device)) for name in PRESET_TITLES]
     tensors = {"features": torch.stack([c.features for c in rows]), "patches": torch.stack([c.patches for c in rows])}
-    save_weights(tensors, run.out / "presets", config={"titles": PRESET_TITLES}, dtype=torch.float16)
+    titles = list(PRESET_TITLES.items())
+    save_weights(tensors, run.out / "presets", config={"titles": titles}, dtype=torch.float16)
     seen = [*gallery.paintings.values(), *gallery.monet, *gallery.surfaces.values()]
     codes = torch.stack([encode(encoder, to_tensor(rgb).to(run.device)).features for rgb in seen])
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))

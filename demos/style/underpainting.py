@@ -19,10 +19,8 @@ from demos.style.matching import Patches, rebuilt
 
 __all__ = ["underpaint"]
 
-SIDE, QUERIES = 7, 1024
-STRIDE, FINE_STRIDE = 3, 4
-"""Pixels between patches; the second where the picture is larger than any level, and every second patch is enough."""
-ROUNDS, KEEP = 2, 0.2
+SIDE, STRIDE, QUERIES, NOISE = 9, 3, 1024, 0.25
+ROUNDS, KEEP = 2, 0.3
 SMALLEST = 16
 
 
@@ -39,18 +37,17 @@ def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: i
         size = [max(SMALLEST, round(side / 2**i)) for side in content.shape[2:]]
         base = recolour(resize(content, size), code.colours, content.new_tensor([strength]))
         x = base if i == halvings else resize(x, size)
-        fine = short / 2**i > 1.25 * LEVELS[-1]
-        style = _patches(code.patches[:, ::2] if fine else code.patches, short / 2**i)
+        style = _patches(code, short / 2**i)
         for n in range(ROUNDS if i else 1):
-            x = rebuilt(x, style, n, FINE_STRIDE if fine else STRIDE)
+            x = rebuilt(x, style, n, STRIDE, taper=True)
             if i:
                 x = recolour((x + KEEP * base) / (1 + KEEP), code.colours, content.new_ones(1))
         x = torch.lerp(base, x, strength)
     return resize(x, content.shape[2:]).clamp(-1, 1)
 
 
-def _patches(bag: Tensor, short: float) -> Patches:
-    """All patches of 7 pixels within those of the level of a picture whose short side is `short`."""
+def _patches(code: StyleCode, short: float) -> Patches:
+    """All patches of 9 pixels within those of the level of a picture whose short side is `short`."""
     level = min(len(LEVELS) - 1, max(0, round(math.log2(short / LEVELS[0]))))
-    pixels = F.unfold(bag[level].float() / 127.5 - 1, SIDE).transpose(1, 2).flatten(0, 1)
-    return Patches(pixels, SIDE, QUERIES)
+    pixels = F.unfold(code.patches[level].float() / 127.5 - 1, SIDE).transpose(1, 2).flatten(0, 1)
+    return Patches(pixels, SIDE, QUERIES, NOISE)

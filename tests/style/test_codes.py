@@ -33,14 +33,14 @@ def test_the_code_hardly_depends_on_the_resolution() -> None:
 def test_presets_are_written_read_and_found(tmp_path: Path) -> None:
     presets = tiny_presets()
     tensors = {"features": presets.features, "patches": presets.patches}
-    save_weights(tensors, tmp_path, config={"titles": NAMES}, dtype=torch.float16)
+    save_weights(tensors, tmp_path, config={"titles": list(NAMES.items())}, dtype=torch.float16)
     again = load_presets(tmp_path)
-    assert again.titles == NAMES and torch.allclose(again.features, presets.features, atol=1e-2)
+    assert list(again.titles.items()) == list(NAMES.items()) and torch.allclose(again.features, presets.features, atol=1e-2)
     assert torch.equal(again.patches, presets.patches)
     assert torch.equal(presets.code("dots").features, presets.features[1])
     with pytest.raises(ValueError, match="no style called “teapot”"):
         presets.code("teapot")
-    save_weights(tensors | {"patches": presets.patches[:2]}, tmp_path, config={"titles": NAMES})
+    save_weights(tensors | {"patches": presets.patches[:2]}, tmp_path, config={"titles": list(NAMES.items())})
     with pytest.raises(ValueError, match="4 titles"):
         load_presets(tmp_path)
 
