@@ -6,18 +6,23 @@ between two pictures work on the pixels of uint8 RGBA with premultiplied alpha.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 __all__ = [
+    "Overlap",
     "alpha_iou",
+    "auroc",
     "chamfer",
     "frechet_distance",
     "histogram_distance",
     "kernel_distance",
     "mean_pairwise_distance",
+    "overlap",
     "psnr",
 ]
 
@@ -71,6 +76,65 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int, size: int, gener
         xx, yy, xy = ((p @ q.T / a.shape[1] + 1) ** 3 for p, q in ((x, x), (y, y), (x, y)))
         total += (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1)) - 2 * xy.mean()
     return total / subsets
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How the made and the real lie among each other; each at best 1, density above where the made are crowded.
+
+    Attributes:
+        precision: share of made features inside a ball of a real one: how faithful.
+        recall: share of real features inside a ball of a made one: how varied.
+        density: real balls that a made feature lies in, by k in the mean: precision that one outlier cannot raise.
+        coverage: share of real balls with a made feature inside: recall that made outliers cannot raise.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def overlap(real: np.ndarray, made: np.ndarray, k: int = 5) -> Overlap:
+    """Precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991), density and coverage (Naeem et al. 2020,
+    arXiv:2002.09797) by balls around features that reach to their k-th neighbour within their own set.
+
+    Args:
+        real: `(N, D)` features.
+        made: `(M, D)` features.
+        k: neighbours; below N and M.
+
+    Raises:
+        ValueError: fewer than two rows, unequal D, or k too large.
+    """
+    real, made = _features(real, made)
+    if not 0 < k < min(len(real), len(made)):
+        raise ValueError(f"k must lie between 1 and {min(len(real), len(made)) - 1}, not be {k}.")
+
+    def radii(x: np.ndarray) -> np.ndarray:
+        return np.partition(_distances(x, x), k, axis=1)[:, k]
+
+    between = _distances(real, made)
+    in_real, in_made = between <= radii(real)[:, None], between <= radii(made)[None]
+    return Overlap(
+        precision=float(in_real.any(0).mean()),
+        recall=float(in_made.any(1).mean()),
+        density=float(in_real.sum(0).mean() / k),
+        coverage=float(in_real.any(1).mean()),
+    )
+
+
+def auroc(normal: np.ndarray, unusual: np.ndarray) -> float:
+    """Probability that an unusual score exceeds a normal one, ties counting half.
+
+    Raises:
+        ValueError: no scores on one side.
+    """
+    if not len(normal) or not len(unusual):
+        raise ValueError("Both sides need a score.")
+    ordered = np.sort(normal)
+    below, up_to = (np.searchsorted(ordered, unusual, side=side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(ordered)))
 
 
 def chamfer(a: np.ndarray, b: np.ndarray) -> float:
@@ -164,6 +228,12 @@ def _features(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"Two sets of at least two features of equal length are needed, not {a.shape} and {b.shape}.")
     return a, b
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distances `(N, M)`."""
+    square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.sqrt(square.clip(0))
 
 
 def _lab(rgba: np.ndarray) -> np.ndarray:

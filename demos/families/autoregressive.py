@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demos.core import logistic
+
 __all__ = [
     "Autoregressive",
     "AutoregressiveMixture",
+    "AutoregressivePicture",
     "Block",
     "Memory",
     "draw",
@@ -219,4 +223,84 @@ class AutoregressiveMixture(nn.Module):
             x[:, i] = mean.gather(1, which)[:, 0] + spread * noise
             if on_step is not None:
                 on_step(i + 1, self.length, x)
+        return x
+
+
+class AutoregressivePicture(nn.Module):
+    """Grey pictures, pixel by pixel from the upper left: each brightness of 0 to 255 a mixture of logistics.
+
+    Args:
+        network: pictures `(B, 1, H, W)` in [-1, 1] to `(B, H, W, 3 K)`, see `demos.core.logistic`, each pixel's answer
+            depending on earlier pixels only. Its `session(n)` says the same pixel by pixel: `amounts(row, column)`
+            gives `(n, 3 K)`, and `write(row, column, x)` lets a pixel be `x` `(n,)`.
+        shape: H and W.
+    """
+
+    bound = "exact"
+
+    def __init__(self, network: nn.Module, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.network, self.shape = network, shape
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-probability `(B,)` in nats of brightnesses `(B, 1, H, W)`."""
+        return self.conditionals(x).flatten(1).sum(1)
+
+    def conditionals(self, x: Tensor) -> Tensor:
+        """Each pixel's log-probability given those before it, `(B, H, W)` in nats."""
+        return logistic.log_prob(self.network(x.float() / 127.5 - 1), x[:, 0])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An autoregressive model has no latent representation.")
+
+    def decode(self, z: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An autoregressive model has no latent representation.")
+
+    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """`"loss"`: mean negative log-probability of `x` in nats; nothing is drawn from `generator`."""
+        return {"loss": -self.log_prob(x).mean()}
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator,
+        on_step: Callable[[int, int, Tensor], None] | None = None,
+        known: Tensor | None = None,
+        erased: Tensor | None = None,
+    ) -> Tensor:
+        """`(n, 1, H, W)` brightnesses, int64; `on_step(i, H W, x)` may raise to stop, later pixels are still 0.
+
+        Args:
+            n: how many.
+            generator: draws the pixels.
+            on_step: called after each pixel.
+            known: brightnesses `(n, 1, H, W)` to begin with.
+            erased: `(H, W)` bool, which of them to draw. Where no known pixel comes after an erased one this draws from
+                the exact p(erased | known); else each drawn pixel follows from those before it alone.
+        """
+        height, width = self.shape
+        x = torch.zeros(n, 1, height, width, dtype=torch.long) if known is None else known.long().clone()
+        x = x.to(next(self.parameters()).device)
+        if known is not None and erased is not None:
+            x[:, :, erased] = 0
+        session = cast(Any, self.network).session(n)
+        for i in range(height * width):
+            row, column = divmod(i, width)
+            amounts = session.amounts(row, column)
+            if erased is None or erased[row, column]:
+                x[:, 0, row, column] = logistic.draw(amounts, generator).to(x)
+            session.write(row, column, x[:, 0, row, column].float() / 127.5 - 1)
+            if on_step is not None:
+                on_step(i + 1, height * width, x)
         return x

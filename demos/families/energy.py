@@ -7,6 +7,12 @@ Mordatch 2019, arXiv:1903.08689) and moved by Langevin dynamics, x' = x - h ∇E
 Accepting a step only as Metropolis and Hastings ask makes exp(-E / T) exact at any step length h (MALA, Roberts and
 Tweedie 1996). Where a number is wanted, Z is estimated: by a grid in the plane, or by annealed importance sampling from
 N(0, s²) on the path of energies (1 - b) |x|² / (2 s²) + b E(x) (Neal 2001, arXiv:physics/9803008).
+
+Pictures have so many dimensions that chains rarely mix while an energy is trained. Denoising needs no chains: with
+x' = x + σ e, the gradient of the energy of noised data is e / σ in the mean, so that |σ ∇E(x', σ) - e|² teaches it, at
+all levels of noise at once (Vincent 2011; Song and Ermon 2019, arXiv:1907.05600). The energy is
+E(x, σ) = |y - f(y, σ)|² / 2 for y = x / sqrt(σ² + d²), d the data's spread: a Gaussian's where f is zero (Salimans and
+Ho 2021, "Should EBMs model the energy or the score?"). Chains then begin in plain noise and follow the falling σ.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Energy", "annealed_log_z", "grid_log_z", "langevin"]
+__all__ = ["DenoisingEnergy", "Energy", "annealed_log_z", "grid_log_z", "langevin"]
 
 EnergyFunction = Callable[[Tensor], Tensor]
 OnStep = Callable[[int, int, Tensor], None]
@@ -195,6 +201,111 @@ class Energy(nn.Module):
             return torch.full((n,), self.step)
         power = 2 * torch.rand(n, generator=generator, device=generator.device) - 1
         return self.step * 8**power
+
+
+class DenoisingEnergy(nn.Module):
+    """An energy of data at every level of noise, learnt by denoising.
+
+    Args:
+        network: called with y `(B, *shape)` and where log σ lies between its ends `(B,)` in [0, 1]; gives f like y.
+        shape: of one datum.
+        least, most: ends of σ. The model's density is that of data with noise of spread `least`.
+        spread: d, the data's own.
+    """
+
+    bound = "unnormalised"
+
+    def __init__(
+        self, network: nn.Module, shape: tuple[int, ...], least: float = 0.05, most: float = 3.0, spread: float = 0.7
+    ) -> None:
+        super().__init__()
+        self.network, self.shape, self.least, self.most, self.spread = network, shape, least, most, spread
+
+    def energy(self, x: Tensor, part: Tensor | float = 0.0) -> Tensor:
+        """E(x, σ) `(B,)` at σ = least (most / least)^part, `part` one for all or `(B,)`."""
+        part = torch.as_tensor(part, dtype=x.dtype, device=x.device).expand(len(x))
+        scale = (self._sigma(part).square() + self.spread**2).rsqrt()
+        y = x * scale.view(-1, *[1] * (x.ndim - 1))
+        return 0.5 * (y - self.network(y, part)).flatten(1).square().sum(1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """-E(x) `(B,)` at the least noise: the log-density in nats up to a constant that nobody knows."""
+        return -self.energy(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An energy has no latent representation.")
+
+    def decode(self, z: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An energy has no latent representation.")
+
+    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """`"loss"`: mean square of σ ∇E(x + σ e, σ) - e for data `x`; 1 for an energy that says nothing."""
+        noise = _noise(x.shape, generator, x)
+        part = torch.rand(len(x), generator=generator, device=generator.device).to(x)
+        sigma = self._sigma(part).view(-1, *[1] * (x.ndim - 1))
+        with torch.enable_grad():
+            there = (x + sigma * noise).requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(there, part).sum(), there, create_graph=True)
+        return {"loss": (sigma * slope - noise).square().mean()}
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator,
+        on_step: OnStep | None = None,
+        *,
+        steps: int = 40,
+        nudge: float = 0.05,
+        known: Tensor | None = None,
+        erased: Tensor | None = None,
+    ) -> Tensor:
+        """`(n, *shape)`: from noise of spread `most` down to `least`, and to the mean of what is behind that.
+
+        Each step follows the reverse of the noising from one σ to the next and then moves by one Langevin step of
+        length `nudge` σ² at the new σ (predictor and corrector, Song et al. 2021, arXiv:2011.13456).
+
+        Args:
+            n: how many.
+            generator: draws everything.
+            on_step: called with the number of the step, `steps` and the chains; may raise to stop.
+            steps: levels of noise after the first.
+            nudge: length of a Langevin step in units of σ².
+            known: data `(n, *shape)` to complete.
+            erased: bool, broadcast to `known`: which of it to draw; the rest is noised anew at every σ.
+        """
+        x = math.hypot(self.most, self.spread) * _noise((n, *self.shape), generator, next(self.parameters()))
+        for i in range(1, steps + 1):
+            part, before = 1 - i / steps, 1 - (i - 1) / steps
+            sigma, larger = (
+                self.least * (self.most / self.least) ** part,
+                self.least * (self.most / self.least) ** before,
+            )
+            fall = larger**2 - sigma**2
+            _, slope = _slope(lambda x, at=before: self.energy(x, at), x)
+            x = x - fall * slope + math.sqrt(fall) * sigma / larger * _noise(x.shape, generator, x)
+            if known is not None and erased is not None:
+                x = torch.where(erased, x, known + sigma * _noise(x.shape, generator, x))
+            x = langevin(
+                lambda x, at=part: self.energy(x, at), x, 1, nudge * sigma**2, generator, adjusted=False
+            )  # fmt: skip
+            if on_step is not None:
+                on_step(i, steps, x)
+        _, slope = _slope(self.energy, x)
+        x = x - self.least**2 * slope
+        return x if known is None or erased is None else torch.where(erased, x, known)
+
+    def _sigma(self, part: Tensor) -> Tensor:
+        return self.least * (self.most / self.least) ** part
 
 
 @torch.no_grad()

@@ -3,13 +3,15 @@
 For p(x, z) = p(z) p(x | z) and q(z | x) = N(mean(x), exp(log_var(x))), Jensen's inequality gives the evidence lower
 bound log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)) (Kingma and Welling 2014, arXiv:1312.6114); k samples make it
 tighter, log p(x) >= E log 1/k sum p(x, z_i) / q(z_i | x) (Burda et al. 2016, arXiv:1509.00519). A prior with one centre
-a kind makes the latent space a map of kinds.
+a kind makes the latent space a map of kinds; a prior that is learnt, for example by a flow, lets z be distributed as
+the data need it, and the divergence is then estimated by log q(z | x) - log p(z) (Chen et al. 2017, arXiv:1611.02731).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,7 @@ class VAE(nn.Module):
         latent: Z.
         observe: what the decoder says to data: a draw with a generator, the mean without one.
         beta: weight of the KL term in training (Higgins et al. 2017).
+        prior: a learnt prior with `log_prob(z)` and `sample(n, generator)`; None for N(0, 1).
     """
 
     bound = "lower bound"
@@ -65,10 +68,11 @@ class VAE(nn.Module):
         latent: int,
         observe: Observe = as_described,
         beta: float = 1.0,
+        prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.log_likelihood, self.latent = encoder, decoder, log_likelihood, latent
-        self.observe, self.beta = observe, beta
+        self.observe, self.beta, self.prior = observe, beta, prior
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), each `(B, Z)`."""
@@ -86,8 +90,9 @@ class VAE(nn.Module):
     def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Of data `x` `(B, ...)`: `"loss"`, minus the bound with the KL term times `beta`; both terms; `"bound"`."""
         mean, log_var = self.posterior(x)
-        fit = self.log_likelihood(x, self.decoder(reparametrise(mean, log_var, generator))).mean()
-        divergence = kl_divergence(mean, log_var).mean()
+        z = reparametrise(mean, log_var, generator)
+        fit = self.log_likelihood(x, self.decoder(z)).mean()
+        divergence = self._divergence(z, mean, log_var).mean()
         terms = {"reconstruction": -fit, "divergence": divergence, "bound": (fit - divergence).detach()}
         return {"loss": self.beta * divergence - fit, **terms}
 
@@ -95,7 +100,18 @@ class VAE(nn.Module):
         """Evidence lower bound `(B,)` in nats, one sample; `beta` weighs the KL term (Higgins et al. 2017)."""
         mean, log_var = self.posterior(x)
         z = reparametrise(mean, log_var, generator)
-        return self.log_likelihood(x, self.decoder(z)) - beta * kl_divergence(mean, log_var)
+        return self.log_likelihood(x, self.decoder(z)) - beta * self._divergence(z, mean, log_var)
+
+    def _log_prior(self, z: Tensor) -> Tensor:
+        if self.prior is not None:
+            return cast(Any, self.prior).log_prob(z)
+        return log_normal(z, 0.0, torch.zeros_like(z))
+
+    def _divergence(self, z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+        """KL(q(z | x) || p(z)) `(B,)`, exact under N(0, 1), else by the one draw z."""
+        if self.prior is None:
+            return kl_divergence(mean, log_var)
+        return log_normal(z, mean, log_var) - self._log_prior(z)
 
     def log_prob(self, x: Tensor, generator: torch.Generator, samples: int = 64) -> Tensor:
         """The importance-weighted bound `(B,)` in nats; it grows towards log p(x) with `samples`."""
@@ -103,7 +119,7 @@ class VAE(nn.Module):
         weights = []
         for _ in range(samples):
             z = reparametrise(mean, log_var, generator)
-            joint = self.log_likelihood(x, self.decoder(z)) + log_normal(z, 0.0, torch.zeros_like(z))
+            joint = self.log_likelihood(x, self.decoder(z)) + self._log_prior(z)
             weights.append(joint - log_normal(z, mean, log_var))
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
@@ -112,10 +128,14 @@ class VAE(nn.Module):
         n: int,
         generator: torch.Generator,
         on_step: Callable[[int, int, Tensor], None] | None = None,
+        noisy: bool = True,
     ) -> Tensor:
-        """`n` data drawn through `n` draws of the prior; `on_step(1, 1, x)` once."""
-        z = torch.randn(n, self.latent, generator=generator, device=generator.device)
-        x = self.observe(self.decoder(z.to(next(self.parameters()))), generator)
+        """`n` data through `n` draws of the prior: drawn in turn, or without `noisy` their mean; `on_step(1, 1, x)`."""
+        if self.prior is not None:
+            z = cast(Any, self.prior).sample(n, generator)
+        else:
+            z = torch.randn(n, self.latent, generator=generator, device=generator.device)
+        x = self.observe(self.decoder(z.to(next(self.parameters()))), generator if noisy else None)
         if on_step is not None:
             on_step(1, 1, x)
         return x

@@ -27,10 +27,11 @@ def histogram(
     bins: int = 40,
     most: float = math.inf,
 ) -> str:
-    """Bars of one or two groups of numbers over each other, and named vertical lines.
+    """Bars of one to three groups of numbers over each other, and named vertical lines.
 
     Args:
-        groups: numbers by name, the first in a quiet colour, the second in the accent. What is not finite is left out.
+        groups: numbers by name, the first in a quiet colour, the second in the accent, the third in ink. What is not
+            finite is left out.
         marks: places of the lines by name, the first dashed.
         title: of the horizontal axis.
         bins: how many bars.

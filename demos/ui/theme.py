@@ -152,6 +152,7 @@ CSS = """
 .at-plot .at-axis { stroke: var(--border-color-primary); }
 .at-plot .at-bars-0 { fill: var(--neutral-400); }
 .at-plot .at-bars-1 { fill: var(--primary-500); fill-opacity: 0.75; }
+.at-plot .at-bars-2 { fill: var(--body-text-color); fill-opacity: 0.7; }
 .at-plot .at-mark-0 { stroke: var(--body-text-color); stroke-width: 1.5; stroke-dasharray: 4 3; }
 .at-plot .at-mark-1, .at-plot .at-line { stroke: var(--primary-500); stroke-width: 2; fill: none; }
 .at-plot .at-chance { stroke: var(--neutral-400); stroke-dasharray: 4 4; }

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from demos.ui.plots import curve, histogram
+from demos.ui.theme import CSS
 
 
 def parts(svg: str, tag: str, kind: str) -> list[ElementTree.Element]:
@@ -24,6 +25,13 @@ def test_bars_are_as_high_as_their_counts() -> None:
     heights = [number(e, "height") for e in quiet]
     assert len(quiet) == 2 and math.isclose(heights[0], 3 * heights[1], rel_tol=0.01)
     assert len(loud) == 1 and math.isclose(number(loud[0], "height"), 2 * heights[1], rel_tol=0.01)
+
+
+def test_three_groups_have_colours_of_their_own() -> None:
+    svg = histogram({"garments": [1, 2], "digits": [2, 3], "noise": [8, 9]}, bins=4)
+    for i in range(3):
+        assert len(parts(svg, "rect", f"at-bars-{i}")) >= 2 and f".at-bars-{i} {{ fill" in CSS
+    assert "garments" in svg and "2 noise" in svg
 
 
 def test_marks_lie_where_their_numbers_are() -> None:

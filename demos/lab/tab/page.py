@@ -2,7 +2,8 @@
 
 import gradio as gr
 
-from demos.lab.tab import learn, playground
+from demos.lab.tab import classify, compare, gallery, learn, playground
+from demos.lab.tab.endpoints import families, family_encode, family_log_prob, family_sample
 
 __all__ = ["TITLE", "build"]
 
@@ -11,8 +12,17 @@ TITLE = "Lab"
 
 def build() -> None:
     """Lay out the tab inside an open `gr.Tab`."""
+    hand = gr.State(None)
     with gr.Tabs():
         with gr.Tab("Playground"):
             playground.build()
+        with gr.Tab("Gallery", render_children=False):
+            family = gallery.build(hand)
+        with gr.Tab("Compare", render_children=False):
+            compare.build(family)
+        with gr.Tab("Classify", render_children=False):
+            classify.build(hand)
         with gr.Tab("Learn", render_children=False):
             learn.build()
+    for endpoint in (family_sample, family_log_prob, family_encode, families):
+        gr.api(endpoint, api_name=endpoint.__name__, concurrency_id="lab-api", concurrency_limit=2)

@@ -1,0 +1,1 @@
+"""Pictures of garments: the six families on Fashion-MNIST."""

@@ -1,0 +1,150 @@
+"""The measured figures as the page shows them; what was not measured is not shown."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from demos.lab.tab.garments import FAMILIES, model, title
+from demos.lab.tab.tiles import Cell, meter, table
+
+__all__ = [
+    "FIGURES",
+    "HEADERS",
+    "NOT_YET",
+    "auroc_table",
+    "bayes_sentence",
+    "capability_table",
+    "charts",
+    "read",
+    "rows",
+]
+
+FIGURES = Path(__file__).resolve().parents[3] / "checkpoints" / "lab" / "figures.json"
+NOT_YET = "Nothing has been measured yet: run `python -m demos.lab.evaluate --data DIR`, and the figures appear here."
+COLUMNS: Mapping[str, tuple[str, int]] = {
+    "parameters": ("Parameters", 0),
+    "minutes": ("Minutes of training", 1),
+    "bits_per_dim": ("Bits/dim", 3),
+    "bits_per_dim_given_label": ("Bits/dim, label told", 3),
+    "fid": ("FID (our classifier)", 2),
+    "precision": ("Precision", 3),
+    "recall": ("Recall", 3),
+    "density": ("Density", 3),
+    "coverage": ("Coverage", 3),
+    "seconds_per_64": ("Seconds for 64", 2),
+}
+"""Columns by their name in the file, with their title and the digits that are shown."""
+HEADERS = ["Family", "Kind of density", *[name for name, _ in COLUMNS.values()]]
+SMALL, LARGE = "smaller is better", "larger is better"
+CHARTS = {"bits_per_dim": SMALL, "fid": SMALL, "precision": LARGE, "recall": LARGE, "coverage": LARGE,
+          "seconds_per_64": SMALL}  # fmt: skip
+QUESTIONS = {"generation": "Draw x ~ p(x)", "density": "How likely is x", "representation": "What is in x",
+             "completion": "Complete a part"}  # fmt: skip
+
+
+def read() -> dict[str, Any]:
+    """What `demos.lab.evaluate` wrote; empty before it ran."""
+    try:
+        found = json.loads(FIGURES.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and found.get("families") else {}
+
+
+def rows(figures: Mapping[str, Any]) -> list[list[Any]]:
+    """A row a family and one for the floor, in the order of `HEADERS`; None where nothing was measured."""
+    found = []
+    named = [(title(name), figures.get("families", {}).get(name)) for name in FAMILIES]
+    for name, row in [*named, ("Floor: real pictures", figures.get("floor"))]:
+        if row:
+            values = [
+                None if row.get(key) is None else round(row[key], digits) if digits else int(row[key])
+                for key, (_, digits) in COLUMNS.items()
+            ]
+            found.append([name, row.get("kind") or "–", *values])
+    return found
+
+
+def _bars(key: str, figures: Mapping[str, Any]) -> str:
+    named, digits = COLUMNS[key]
+    values = {title(n): row[key] for n, row in figures["families"].items() if row.get(key) is not None}
+    if key == "bits_per_dim":
+        values = {n: v for n, v in values.items() if figures["families"][_name(n)].get("kind") != "unnormalised"}
+    if not values:
+        return ""
+    most = max(values.values())
+    bars = "".join(
+        f"<span>{n}</span>{meter(100 * v / most, f'{n}: {v:.{digits}f}')}<span>{v:.{digits}f}</span>"
+        for n, v in values.items()
+    )
+    return f'<div><div class="bars"><h4>{named}<span class="soft"> · {CHARTS[key]}</span></h4>{bars}</div></div>'
+
+
+def _name(of: str) -> str:
+    return next(name for name in FAMILIES if title(name) == of)
+
+
+def charts(figures: Mapping[str, Any]) -> str:
+    """A small bar chart for each of `CHARTS`."""
+    return f'<div class="charts">{"".join(_bars(key, figures) for key in CHARTS)}</div>'
+
+
+def capability_table() -> str:
+    """Who can do what, read from the families' code."""
+    head: list[Cell] = [("Family", ""), *[(words, "") for words in QUESTIONS.values()], ("Parameters", "number")]
+    body: list[tuple[str, list[Cell]]] = []
+    for name, row in model().families().items():
+        cells: list[Cell] = [(title(name), "")]
+        cells += [_answer(row[question]["able"], _note(row, question)) for question in QUESTIONS]
+        body.append(("", [*cells, (f"{row['parameters']:,}", "number")]))
+    return table(head, body)
+
+
+def capability_list(family: str) -> str:
+    """What one family can and cannot do, read from its code."""
+    row = model().families()[family]
+    parts = [(words, row[question]["able"], _note(row, question)) for question, words in QUESTIONS.items()]
+    return table(
+        [("Asked", ""), (title(family), "")],
+        [("", [(words, ""), _answer(can, note)]) for words, can, note in parts],
+    )
+
+
+def _note(row: Mapping[str, Any], question: str) -> str:
+    return html.escape(row[question]["note"].removeprefix(f"{row['title']}: "))
+
+
+def _answer(can: bool, note: str) -> Cell:
+    return (f"Yes{f': {note}' if note else ''}", "yes") if can else (f"No: {note}", "not")
+
+
+def auroc_table(figures: Mapping[str, Any]) -> str:
+    """How well each score tells garments from digits and from noise."""
+    found = figures.get("auroc")
+    if not found:
+        return ""
+    head: list[Cell] = [("Score", ""), ("Against MNIST", "number"), ("", ""), ("Against noise", "number")]
+    body: list[tuple[str, list[Cell]]] = []
+    for row in found.values():
+        said = f"{row['title']}: {row['mnist']:.3f}"
+        cells: list[Cell] = [
+            (html.escape(row["title"]), ""), (f"{row['mnist']:.3f}", "number"), (meter(100 * row["mnist"], said), ""),
+            (f"{row['noise']:.3f}", "number"),
+        ]  # fmt: skip
+        body.append(("", cells))
+    return f"<h3>What tells garments from digits</h3>{table(head, body)}"
+
+
+def bayes_sentence(figures: Mapping[str, Any]) -> str:
+    """The accuracy of both classifiers on test pictures, if it was measured."""
+    found = figures.get("bayes")
+    if not found:
+        return NOT_YET
+    return (
+        f"Measured on {found['n']:,} test pictures: the classifier names {100 * found['discriminative']:.1f} % right, "
+        f"Bayes’ rule with the {title(found['family'])} density {100 * found['generative']:.1f} %."
+    )
