@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import gradio as gr
@@ -14,6 +13,7 @@ from demos.anomaly import tab as anomaly_tab
 from demos.audio import tab as audio_tab
 from demos.lab import tab as lab_tab
 from demos.sketch import tab as sketch_tab
+from demos.style import tab as style_tab
 from demos.ui import access, events, theme
 
 
@@ -33,10 +33,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def build(tabs: Sequence[ModuleType] = (sketch_tab, audio_tab, anomaly_tab, lab_tab)) -> gr.Blocks:
+def build(tabs: Sequence[Any] = (sketch_tab, audio_tab, style_tab, anomaly_tab, lab_tab)) -> gr.Blocks:
     """The page. A tab reaches the browser when it is first opened; its endpoints are there from the start."""
     with gr.Blocks(title="Atelier", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Markdown("# Atelier\nDraw, play, inspect, learn: models answer as you go.", elem_classes="at-header")
+        gr.Markdown("# Atelier\nDraw, play, repaint, inspect, learn: models answer as you go.", elem_classes="at-header")
         with gr.Tabs():
             for tab in tabs:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), render_children=False):

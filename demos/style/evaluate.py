@@ -94,14 +94,15 @@ def sheet(model: StyleModel, side: int = 256) -> Image.Image:
     """Three photographs in every preset, a preset a column in two bands."""
     names = list(model.titles)
     photos = [photograph(name, side) for name in PHOTOGRAPHS]
-    half = -(-len(names) // 2)
-    canvas = Image.new("RGB", (side * (half + 1), side * 2 * len(photos)), "white")
-    for y, photo in enumerate(photos):
-        for band in range(2):
-            top = (band * len(photos) + y) * side
+    half, band = -(-len(names) // 2), sum(photo.height for photo in photos)
+    canvas = Image.new("RGB", (side * (half + 1), 2 * band), "white")
+    for i in range(2):
+        top = i * band
+        for photo in photos:
             canvas.paste(photo.convert("RGB"), (0, top))
-            for x, name in enumerate(names[band * half : (band + 1) * half], 1):
+            for x, name in enumerate(names[i * half : (i + 1) * half], 1):
                 canvas.paste(model.restyle(photo, Layer([(name, 1.0)]), size=side).picture, (x * side, top))
+            top += photo.height
     return canvas
 
 

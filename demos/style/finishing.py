@@ -7,11 +7,13 @@ every second place are enough, and help most with styles that the painter has no
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demos.style.codes import StyleCode
+from demos.style.codes import LEVELS, StyleCode
 from demos.style.losses import gram_distance, rectifiers, responses
 from demos.style.patches import pyramid
 
@@ -35,16 +37,18 @@ def finish(y: Tensor, code: StyleCode, generator: torch.Generator, steps: int = 
 def _slope(y: Tensor, bags: list[Tensor], generator: torch.Generator) -> Tensor:
     """The gradient at `y`, that of every level of the same size before it is weighted.
 
+    The first level is the one whose short side is about that of the style's; what is larger has its detail already.
     Where a picture is flat, a stride of two pixels leaves a pattern of that period, which (1, 2, 1) / 4 takes away.
     """
     with torch.enable_grad():
-        levels = [level.detach().requires_grad_() for level in pyramid(y, len(bags))]
+        halvings = max(0, round(math.log2(min(y.shape[2:]) / LEVELS[-1])))
+        levels = [level.detach().requires_grad_() for level in pyramid(y, halvings + len(bags))[halvings:]]
         losses = [_distance(*pair, generator) for pair in zip(levels, bags, strict=False)]
         slopes = torch.autograd.grad(torch.stack(losses).sum(), levels)
     total, smooth = torch.zeros_like(y), y.new_tensor((0.25, 0.5, 0.25))
     for i, slope in enumerate(slopes):
         slope = F.conv2d(slope.transpose(0, 1), (smooth[:, None] * smooth)[None, None], padding=1).transpose(0, 1)
-        large = F.interpolate(slope, scale_factor=2.0**i, mode="nearest")
+        large = F.interpolate(slope, scale_factor=2.0 ** (halvings + i), mode="nearest")
         below, right = y.shape[2] - large.shape[2], y.shape[3] - large.shape[3]
         total += WEIGHTS[i] / _size(slope) * F.pad(large, (0, right, 0, below))
     return total

@@ -19,8 +19,10 @@ from demos.style.matching import Patches, rebuilt
 
 __all__ = ["underpaint"]
 
-SIDE, STRIDE, QUERIES, NOISE = 9, 3, 1024, 0.25
-ROUNDS, KEEP = 2, 0.3
+SIDE, QUERIES, NOISE = 9, 1024, 0.25
+STRIDE, WIDE = 3, 4
+"""Pixels between patches; the second where a picture is larger than any level."""
+ROUNDS, KEEP = 2, 1.0
 SMALLEST = 16
 
 
@@ -39,7 +41,7 @@ def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: i
         x = base if i == halvings else resize(x, size)
         style = _patches(code, short / 2**i)
         for n in range(ROUNDS if i else 1):
-            x = rebuilt(x, style, n, STRIDE, taper=True)
+            x = rebuilt(x, style, n, STRIDE if short / 2**i <= 1.25 * LEVELS[-1] else WIDE, taper=True)
             if i:
                 x = recolour((x + KEEP * base) / (1 + KEEP), code.colours, content.new_ones(1))
         x = torch.lerp(base, x, strength)

@@ -113,13 +113,14 @@ def test_a_garment_is_drawn_and_its_percentile_read(page: Page) -> None:
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"], steps=8)
     page.mouse.up()
     page.wait_for_selector("#lab-hand :text('Your drawing')")
-    page.wait_for_function(
-        "old => { const now = document.querySelector('#lab-likely');"
-        " return now.innerText !== old && now.querySelectorAll('tbody tr').length === 6; }", arg=before,
-    )  # fmt: skip
-    cells = page.locator("#lab-likely tr.chosen td").all_inner_texts()
+    cells = page.wait_for_function(
+        "old => { const now = document.querySelector('#lab-likely'), row = now.querySelector('tr.chosen:last-child');"
+        " return now.innerText !== old && now.querySelectorAll('tbody tr').length === 6 && row"
+        " && [...row.cells].map((cell) => cell.innerText); }", arg=before,
+    ).json_value()  # fmt: skip
     assert cells[0] == "Score-based" and float(cells[1]) and 0 <= int(cells[3]) <= 100
-    assert "no density" in page.inner_text("#lab-likely") and "digits" in page.inner_text("#lab-likely-plot")
+    page.wait_for_selector("#lab-likely :text('gives no density')")
+    page.wait_for_selector("#lab-likely-plot :text('A typical digit')")
     changed(page, "#lab-score-plot", lambda: page.click("#lab-scores [data-index='2']"))
     choose(page, "gan")
     page.wait_for_function("document.querySelector('#lab-likely-plot').textContent.includes('gives no density')")

@@ -164,11 +164,6 @@ def test_the_plot_says_whom_a_family_prefers(model: Garments, monkeypatch: pytes
     assert "gives no density" in next(asking.ask(visitor("g"), "picture", "gan", garment()))[1]
 
 
-def test_an_auroc_counts_pairs() -> None:
-    assert asking.auroc(np.arange(4.0), np.arange(4.0) + 9) == 1 and asking.auroc(np.ones(3), np.ones(5)) == 0.5
-    assert asking.auroc(np.arange(4.0), np.array([1.5])) == 0.5
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_latents_walk_mix_and_add_or_say_why_not(model: Garments, family: str) -> None:
     slots, shelf = latents.first_slots("latent", {})

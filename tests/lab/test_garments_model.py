@@ -281,7 +281,7 @@ def test_the_shipped_models_know_garments_from_noise() -> None:
     noise = Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8))
     assert garments.log_prob("autoregressive", noise).bits_per_dim > 7
     assert garments.log_prob("flow", noise).percentile == 100
-    assert garments.scores(noise)["states"].percentile == 100
+    assert garments.scores(noise)["states"].percentile > 99
     assert garments.log_prob("autoregressive", made).bits_per_dim < 7
 
 

@@ -15,21 +15,15 @@ from demos.lab.tab.tiles import Cell, chances, meter, row, table, tile
 from demos.ui.events import JOBS, guard
 from demos.ui.plots import histogram
 
-__all__ = ["ask", "auroc", "drawn", "hand_over", "score_plot", "taken"]
+__all__ = ["ask", "drawn", "hand_over", "score_plot", "taken"]
 
 LANE = "lab-asking"
 HERE = "picture"
 GROUPS = {"fashion": "garments", "mnist": "digits", "noise": "noise"}
-HEAD: list[Cell] = [("Family", ""), ("Bits per dimension", "number"), ("Kind", ""), ("Percentile", "number"), ("", "")]
+HEAD: list[Cell] = [("Family", ""), ("Bits/dim", "number"), ("Kind", ""), ("Percentile", "number"), ("", "bar")]
 SCORE_HEAD: list[Cell] = [
-    ("Score", ""), ("Value", "number"), ("Percentile", "number"), ("", ""), ("AUROC, digits", "number"),
+    ("Score", ""), ("Value", "number"), ("Percentile", "number"), ("", "bar"), ("AUROC, digits", "number"),
 ]  # fmt: skip
-
-
-def auroc(usual: np.ndarray, unusual: np.ndarray) -> float:
-    """Probability that one of `unusual` lies above one of `usual`, both ascending; ties count half."""
-    below, upto = (np.searchsorted(usual, unusual, side) for side in ("left", "right"))
-    return float((below + upto).mean() / 2 / len(usual))
 
 
 @guard
@@ -106,6 +100,8 @@ def _plot(garments: Any, family: str, hand: Image.Image) -> str:
 
 def _scores(garments: Any, hand: Image.Image) -> tuple[str, str]:
     """All scores of the picture, and the histogram of the one that tells garments from digits best."""
+    from demos.core.metrics import auroc  # here, because the page must open without torch
+
     rows: list[tuple[str, list[Cell]]] = []
     told, apart = garments.scores(hand), {}
     for i, (name, score) in enumerate(told.items()):
@@ -137,7 +133,7 @@ def score_plot(hand: Image.Image | None, event: gr.EventData) -> str:
 
 
 def _again(done: Mapping[str, str], hand: Image.Image) -> str:
-    return row([tile(hand, "Seen"), *(done.get(name) or tile(None, title(name), "…") for name in FAMILIES)])
+    return row([tile(hand, "Seen"), *(done.get(name) or tile(None, title(name), "…") for name in FAMILIES)], "many")
 
 
 def _copy(garments: Any, family: str, hand: Image.Image) -> str:
@@ -157,11 +153,11 @@ def ask(page: gr.Request, where: str, family: str, hand: Image.Image | None) -> 
         garments, hand = model(), hand or example()
         labels = chances(garments.classify(hand))
         yield gr.skip(), _plot(garments, family, hand), gr.skip(), gr.skip(), labels, gr.skip()
-        rows: list[tuple[str, list[Cell]]] = []
+        rows = {name: ("", [(title(name), ""), *[("…", "number"), ("", "")] * 2]) for name in FAMILIES}
         for name in FAMILIES:
             token.check()
-            rows.append(_likely(garments, name, hand, family))
-            yield table(HEAD, rows), *[gr.skip()] * 5
+            rows[name] = _likely(garments, name, hand, family)
+            yield table(HEAD, list(rows.values())), *[gr.skip()] * 5
         token.check()
         yield gr.skip(), gr.skip(), *_scores(garments, hand), gr.skip(), gr.skip()
         done: dict[str, str] = {}

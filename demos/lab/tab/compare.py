@@ -80,7 +80,7 @@ def build(family: gr.Radio) -> None:
     with gr.Column(visible=False) as part:
         rows = gr.Dataframe(
             headers=figures.HEADERS, datatype="auto", interactive=False,
-            show_label=False, label="Measured figures", elem_id="lab-measured", column_widths=["170px", "130px"],
+            show_label=False, label="Measured figures", elem_id="lab-measured", column_widths=["190px", "140px"],
         )  # fmt: skip
         charts = pane(elem_id="lab-charts")
         aurocs = pane(elem_id="lab-aurocs")

@@ -71,9 +71,13 @@ def rows(figures: Mapping[str, Any]) -> list[list[Any]]:
 
 def _bars(key: str, figures: Mapping[str, Any]) -> str:
     named, digits = COLUMNS[key]
-    values = {title(n): row[key] for n, row in figures["families"].items() if row.get(key) is not None}
-    if key == "bits_per_dim":
-        values = {n: v for n, v in values.items() if figures["families"][_name(n)].get("kind") != "unnormalised"}
+    families = figures["families"]
+    values = {
+        title(name): families[name][key]
+        for name in FAMILIES
+        if families.get(name, {}).get(key) is not None
+        and not (key == "bits_per_dim" and families[name].get("kind") == "unnormalised")
+    }
     if not values:
         return ""
     most = max(values.values())
@@ -82,10 +86,6 @@ def _bars(key: str, figures: Mapping[str, Any]) -> str:
         for n, v in values.items()
     )
     return f'<div><div class="bars"><h4>{named}<span class="soft"> · {CHARTS[key]}</span></h4>{bars}</div></div>'
-
-
-def _name(of: str) -> str:
-    return next(name for name in FAMILIES if title(name) == of)
 
 
 def charts(figures: Mapping[str, Any]) -> str:
@@ -127,7 +127,7 @@ def auroc_table(figures: Mapping[str, Any]) -> str:
     found = figures.get("auroc")
     if not found:
         return ""
-    head: list[Cell] = [("Score", ""), ("Against MNIST", "number"), ("", ""), ("Against noise", "number")]
+    head: list[Cell] = [("Score", ""), ("Against MNIST", "number"), ("", "bar"), ("Against noise", "number")]
     body: list[tuple[str, list[Cell]]] = []
     for row in found.values():
         said = f"{row['title']}: {row['mnist']:.3f}"
