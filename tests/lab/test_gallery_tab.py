@@ -86,7 +86,7 @@ def test_every_family_draws_and_the_same_seed_draws_the_same(family: str) -> Non
     assert sheet == again[0] != other[0] and len(drawn) == 4 and asked == (family, "Bag", 4, 7)
     assert shown(sheet)[0].shape == (56, 56) and sheet.count("<button") == 4 and "Seed 7" in note
     assert able == gr.skip() or "Complete a part" in able
-    assert list(sampling.draw(visitor("a"), asked, family, "Bag", 4, 7)) == []
+    assert list(sampling.draw(visitor("a"), asked, family, "Bag", 4, 7)) == [(gr.skip(),) * 7]
     tiles, picture, held = sampling.pick(drawn, asked, pressed(2))
     assert np.asarray(Image.open(sampling.save(drawn, asked))).shape == (56, 56)
     assert picture == drawn[2] and "Sample 3" in held and tiles.count('aria-pressed="true"') == 1
@@ -116,7 +116,7 @@ def test_all_six_draw_with_one_label() -> None:
     pictures = shown(panels)
     assert len(pictures) == 6 and {p.shape for p in pictures} == {(84, 84)} and asked == ("Bag", 3)
     assert all(title in panels for title, _ in FAMILIES.values())
-    assert list(sampling.draw_all(visitor("e"), asked, "Bag", 3)) == []
+    assert list(sampling.draw_all(visitor("e"), asked, "Bag", 3)) == [(gr.skip(),) * 3]
     assert list(sampling.draw_if("six", visitor("e"), None, "vae", "Any", 1, 0)) == []
 
 
@@ -337,3 +337,10 @@ def test_bad_pictures_become_one_sentence(client: Client, write: Write, data: by
     for endpoint, family in (("/family_log_prob", "flow"), ("/family_encode", "vae")):
         with pytest.raises(AppError, match=sentence):
             client.predict(family, image, api_name=endpoint)
+
+
+def test_what_is_shown_already_stays_as_it_is() -> None:
+    events = list(sampling.draw(visitor("a"), ("vae", "Any", 4, 0), "vae", "Any", 4, 0))
+    assert events == [(gr.skip(),) * 7]
+    assert list(sampling.draw_all(visitor("a"), ("Any", 0), "Any", 0)) == [(gr.skip(),) * 3]
+    assert list(sampling.draw_if("complete", visitor("a"), None, "vae", "Any", 4, 0)) == [(gr.skip(),) * 7]

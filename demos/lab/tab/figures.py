@@ -72,12 +72,7 @@ def rows(figures: Mapping[str, Any]) -> list[list[Any]]:
 def _bars(key: str, figures: Mapping[str, Any]) -> str:
     named, digits = COLUMNS[key]
     families = figures["families"]
-    values = {
-        title(name): families[name][key]
-        for name in FAMILIES
-        if families.get(name, {}).get(key) is not None
-        and not (key == "bits_per_dim" and families[name].get("kind") == "unnormalised")
-    }
+    values = {title(name): families[name][key] for name in FAMILIES if families.get(name, {}).get(key) is not None}
     if not values:
         return ""
     most = max(values.values())

@@ -41,7 +41,8 @@ def draw(
     """Samples of one family as they come: sheet, way of the first, note, bar, pictures, what is shown, abilities."""
     asked, way = (family, label, int(count), int(seed or 0)), []
     if shown == asked:
-        raise Cancelled
+        yield (gr.skip(),) * 7
+        return
     try:
         garments, able = model(), capability_list(family)
     except ValueError as error:
@@ -76,6 +77,8 @@ def draw_if(where: str, page: gr.Request, *asked: Any) -> Iterator[tuple[Any, ..
     """Samples, while their section is the open one."""
     if where == HERE:
         yield from draw(page, *asked)
+    else:
+        yield (gr.skip(),) * 7
 
 
 def empty_six() -> str:
@@ -88,7 +91,8 @@ def draw_all(page: gr.Request, shown: Any, label: str, seed: float | None) -> It
     """Samples of all six with one label and one seed, the quickest family first: panels, bar, what is shown."""
     asked, garments = (label, int(seed or 0)), model()
     if shown == asked:
-        raise Cancelled
+        yield (gr.skip(),) * 3
+        return
     panels: dict[str, tuple[Image.Image | None, str]] = dict.fromkeys(map(title, FAMILIES), (None, ""))
     try:
         for i, family in enumerate(CHEAPEST_FIRST):
