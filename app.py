@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def build(tabs: Sequence[Any] = (sketch_tab, audio_tab, style_tab, anomaly_tab, lab_tab)) -> gr.Blocks:
     """The page. A tab reaches the browser when it is first opened; its endpoints are there from the start."""
     with gr.Blocks(title="Atelier", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Markdown("# Atelier\nDraw, play, repaint, inspect, learn: models answer as you go.", elem_classes="at-header")
+        gr.Markdown("# Atelier\nDraw, play, paint, inspect, learn: models answer as you go.", elem_classes="at-header")
         with gr.Tabs():
             for tab in tabs:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), render_children=False):

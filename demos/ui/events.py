@@ -44,22 +44,25 @@ def guard(fn: F) -> F:
     """An error boundary around a handler: a function, a generator, or the async kind of either.
 
     `ValueError` becomes a `gr.Error` with its sentence; `Cancelled` leaves the page as it is; anything else is logged
-    with an id, which is all that the visitor sees of it. Signature and type hints stay visible to Gradio.
+    with an id, which is all that the visitor sees of it. A generator that yields nothing leaves the page as it is, too:
+    without a step Gradio would empty its outputs. Signature and type hints stay visible to Gradio.
     """
     if inspect.isasyncgenfunction(fn):
 
         @functools.wraps(fn)
         async def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            steps = fn(*args, **kwargs)
+            silent = True
             try:
-                async for step in steps:
-                    yield step
+                async with contextlib.aclosing(fn(*args, **kwargs)) as steps:
+                    async for step in steps:
+                        silent = False
+                        yield step
             except Cancelled:
-                return
+                pass
             except Exception as error:
                 _answer(error, fn)
-            finally:
-                await steps.aclose()
+            if silent:
+                yield gr.skip()
 
         return cast(F, guarded_asyncgen)
 
@@ -67,12 +70,18 @@ def guard(fn: F) -> F:
 
         @functools.wraps(fn)
         def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            silent = True
             try:
-                yield from fn(*args, **kwargs)
+                with contextlib.closing(fn(*args, **kwargs)) as steps:
+                    for step in steps:
+                        silent = False
+                        yield step
             except Cancelled:
-                return
+                pass
             except Exception as error:
                 _answer(error, fn)
+            if silent:
+                yield gr.skip()
 
         return cast(F, guarded_generator)
 

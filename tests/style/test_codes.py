@@ -35,7 +35,8 @@ def test_presets_are_written_read_and_found(tmp_path: Path) -> None:
     tensors = {"features": presets.features, "patches": presets.patches}
     save_weights(tensors, tmp_path, config={"titles": list(NAMES.items())}, dtype=torch.float16)
     again = load_presets(tmp_path)
-    assert list(again.titles.items()) == list(NAMES.items()) and torch.allclose(again.features, presets.features, atol=1e-2)
+    assert list(again.titles.items()) == list(NAMES.items())
+    assert torch.allclose(again.features, presets.features, atol=1e-2)
     assert torch.equal(again.patches, presets.patches)
     assert torch.equal(presets.code("dots").features, presets.features[1])
     with pytest.raises(ValueError, match="no style called “teapot”"):

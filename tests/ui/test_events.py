@@ -181,6 +181,22 @@ def test_a_slow_page_does_not_slow_the_job() -> None:
     assert events[-1] == Done("result")
 
 
+def test_a_generator_that_yields_nothing_leaves_the_page_as_it_is() -> None:
+    @guard
+    def nothing() -> Iterator[int]:
+        yield from ()
+
+    @guard
+    async def later() -> AsyncIterator[int]:
+        for i in ():
+            yield i
+
+    async def collected() -> list[Any]:
+        return [step async for step in later()]
+
+    assert list(nothing()) == asyncio.run(collected()) == [gr.skip()]
+
+
 def test_stop_ends_the_job_within_a_step() -> None:
     token, made, seen = CancelToken(), [], []
     with pytest.raises(Cancelled):

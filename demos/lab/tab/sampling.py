@@ -41,7 +41,6 @@ def draw(
     """Samples of one family as they come: sheet, way of the first, note, bar, pictures, what is shown, abilities."""
     asked, way = (family, label, int(count), int(seed or 0)), []
     if shown == asked:
-        yield (gr.skip(),) * 7
         return
     try:
         garments, able = model(), capability_list(family)
@@ -77,8 +76,6 @@ def draw_if(where: str, page: gr.Request, *asked: Any) -> Iterator[tuple[Any, ..
     """Samples, while their section is the open one."""
     if where == HERE:
         yield from draw(page, *asked)
-    else:
-        yield (gr.skip(),) * 7
 
 
 def empty_six() -> str:
@@ -91,7 +88,6 @@ def draw_all(page: gr.Request, shown: Any, label: str, seed: float | None) -> It
     """Samples of all six with one label and one seed, the quickest family first: panels, bar, what is shown."""
     asked, garments = (label, int(seed or 0)), model()
     if shown == asked:
-        yield (gr.skip(),) * 3
         return
     panels: dict[str, tuple[Image.Image | None, str]] = dict.fromkeys(map(title, FAMILIES), (None, ""))
     try:
