@@ -47,7 +47,7 @@ def trace(image: Image.Image, detail: float = 0.5, size: float = 512.0) -> Drawi
         mask = edge_map(np.asarray(picture), sigma, 42.0 - 24.0 * detail, 90.0 - 50.0 * detail)
         width = side / 85
     scale = size / side
-    lines = [line for line in chains(mask) if _length(line) >= shortest]
+    lines = [line for line in chains(mask & _inside(image, side)) if _length(line) >= shortest]
     lines = sorted(lines, key=_length, reverse=True)[:MAX_STROKES]
     strokes = [Stroke(_pen(_simplified(_smoothed(line), side / 700) * scale), float(width * scale)) for line in lines]
     return Drawing(tuple(strokes), size)
@@ -165,6 +165,15 @@ def _on_square(image: Image.Image, side: int) -> Image.Image:
         return square
     border = (top, side - picture.height - top, left, side - picture.width - left)
     return Image.fromarray(cv2.copyMakeBorder(np.asarray(picture), *border, cv2.BORDER_REPLICATE))
+
+
+def _inside(image: Image.Image, side: int) -> np.ndarray:
+    """Where a picture lies in the square that it is fitted into, `(side, side)` bool; beside it its rim is repeated."""
+    scale = side / max(image.size)
+    far = [(side - scale * length) / 2 for length in image.size]
+    at = np.arange(side) + 0.5
+    across, down = (np.abs(at - side / 2) <= side / 2 - margin for margin in far)
+    return down[:, None] & across
 
 
 def _line_art(picture: Image.Image, side: int) -> tuple[np.ndarray | None, float]:

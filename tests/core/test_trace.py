@@ -176,3 +176,17 @@ def test_import_of_bad_files(tmp_path: Path) -> None:
         import_drawing(tmp_path / "huge.png")
     with pytest.raises(ValueError, match="found"):
         import_drawing(tmp_path / "missing.png")
+
+
+def test_nothing_is_drawn_beside_a_wide_picture() -> None:
+    stripes = np.full((120, 320, 3), 240, np.uint8)
+    stripes[:, ::40] = stripes[:, 1::40] = stripes[:, 2::40] = 20
+    rng = np.random.default_rng(0)
+    busy = np.clip(stripes + rng.normal(0, 12, stripes.shape), 0, 255).astype(np.uint8)
+    drawing = trace(Image.fromarray(busy), 0.8, 512)
+    heights = [y for stroke in drawing.strokes for _, y, *_ in stroke.points]
+    assert (
+        heights
+        and min(heights) > 512 * (0.5 - 0.5 * 120 / 320) - 12
+        and max(heights) < 512 * (0.5 + 0.5 * 120 / 320) + 12
+    )
