@@ -43,13 +43,9 @@ def threshold(calibration: np.ndarray, rate: float) -> tuple[float, float]:
 
 def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
     """Probability that an anomalous score exceeds a normal one, ties counting half; NaN if either has none."""
-    n, m = len(normal), len(anomalous)
-    if not n or not m:
-        return math.nan
-    from scipy.stats import rankdata  # here, because the page must open without it
+    from demos.core import metrics  # here, because the page must open without torch
 
-    ranks = rankdata(np.concatenate([normal, anomalous]))
-    return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
+    return metrics.auroc(normal, anomalous) if len(normal) and len(anomalous) else math.nan
 
 
 def bootstrap(

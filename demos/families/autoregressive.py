@@ -11,6 +11,7 @@ Gaussians, p(x_i | ...) = sum_k w_k N(x_i; m_k, s_k²), whose 3 K numbers a mask
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -96,23 +97,14 @@ def draw(logits: Tensor, generator: torch.Generator, temperature: float = 1.0) -
     return flat.view(p.shape[:-1]).to(logits.device)
 
 
-class Autoregressive(nn.Module):
-    """D discrete variables of K values under a network whose logits at i depend on earlier variables only.
-
-    Args:
-        network: values `(B, D)` in 0 to K - 1 to logits `(B, D, K)`.
-        length: D.
-    """
+class _Factorised(nn.Module, ABC):
+    """What follows from an exact density that is a product of conditionals."""
 
     bound = "exact"
 
-    def __init__(self, network: nn.Module, length: int) -> None:
-        super().__init__()
-        self.network, self.length = network, length
-
+    @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log-probability `(B,)` in nats of `(B, D)`."""
-        return log_prob_of(self.network(x), x).sum(1)
+        """Exact log-density or log-probability `(B,)` in nats."""
 
     def encode(self, x: Tensor) -> Tensor:
         """There is no latent.
@@ -131,8 +123,25 @@ class Autoregressive(nn.Module):
         raise NotImplementedError("An autoregressive model has no latent representation.")
 
     def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """`"loss"`: mean negative log-probability of `x` in nats; nothing is drawn from `generator`."""
+        """`"loss"`: mean of -`log_prob(x)` in nats; nothing is drawn from `generator`."""
         return {"loss": -self.log_prob(x).mean()}
+
+
+class Autoregressive(_Factorised):
+    """D discrete variables of K values under a network whose logits at i depend on earlier variables only.
+
+    Args:
+        network: values `(B, D)` in 0 to K - 1 to logits `(B, D, K)`.
+        length: D.
+    """
+
+    def __init__(self, network: nn.Module, length: int) -> None:
+        super().__init__()
+        self.network, self.length = network, length
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-probability `(B,)` in nats of `(B, D)`."""
+        return log_prob_of(self.network(x), x).sum(1)
 
     @torch.no_grad()
     def sample(
@@ -164,15 +173,13 @@ def mixture_log_prob(amounts: Tensor, x: Tensor) -> Tensor:
     return each.logsumexp(-1) - 0.5 * math.log(2 * math.pi)
 
 
-class AutoregressiveMixture(nn.Module):
+class AutoregressiveMixture(_Factorised):
     """D real variables, each a mixture of Gaussians under a network that sees the earlier ones only.
 
     Args:
         network: values `(B, D)` to `(B, D, 3 K)`, see `mixture_log_prob`.
         length: D.
     """
-
-    bound = "exact"
 
     def __init__(self, network: nn.Module, length: int) -> None:
         super().__init__()
@@ -185,26 +192,6 @@ class AutoregressiveMixture(nn.Module):
     def conditionals(self, x: Tensor) -> Tensor:
         """Each log p(x_i | earlier ones) `(B, D)` in nats."""
         return mixture_log_prob(self.network(x), x)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An autoregressive model has no latent representation.")
-
-    def decode(self, z: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An autoregressive model has no latent representation.")
-
-    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """`"loss"`: mean negative log-density of `x` in nats; nothing is drawn from `generator`."""
-        return {"loss": -self.log_prob(x).mean()}
 
     @torch.no_grad()
     def sample(
@@ -226,7 +213,7 @@ class AutoregressiveMixture(nn.Module):
         return x
 
 
-class AutoregressivePicture(nn.Module):
+class AutoregressivePicture(_Factorised):
     """Grey pictures, pixel by pixel from the upper left: each brightness of 0 to 255 a mixture of logistics.
 
     Args:
@@ -235,8 +222,6 @@ class AutoregressivePicture(nn.Module):
             gives `(n, 3 K)`, and `write(row, column, x)` lets a pixel be `x` `(n,)`.
         shape: H and W.
     """
-
-    bound = "exact"
 
     def __init__(self, network: nn.Module, shape: tuple[int, int]) -> None:
         super().__init__()
@@ -249,26 +234,6 @@ class AutoregressivePicture(nn.Module):
     def conditionals(self, x: Tensor) -> Tensor:
         """Each pixel's log-probability given those before it, `(B, H, W)` in nats."""
         return logistic.log_prob(self.network(x.float() / 127.5 - 1), x[:, 0])
-
-    def encode(self, x: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An autoregressive model has no latent representation.")
-
-    def decode(self, z: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An autoregressive model has no latent representation.")
-
-    def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """`"loss"`: mean negative log-probability of `x` in nats; nothing is drawn from `generator`."""
-        return {"loss": -self.log_prob(x).mean()}
 
     @torch.no_grad()
     def sample(

@@ -18,6 +18,7 @@ Ho 2021, "Should EBMs model the energy or the score?"). Chains then begin in pla
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -88,7 +89,37 @@ def langevin(
     return x
 
 
-class Energy(nn.Module):
+class _Unnormalised(nn.Module, ABC):
+    """What follows from an energy: exp(-E(x)) is the density up to a constant."""
+
+    bound = "unnormalised"
+
+    @abstractmethod
+    def energy(self, x: Tensor) -> Tensor:
+        """E(x) `(B,)`."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """-E(x) `(B,)`: the log-density in nats plus the unknown log Z, see `grid_log_z` and `annealed_log_z`."""
+        return -self.energy(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An energy has no latent representation.")
+
+    def decode(self, z: Tensor) -> Tensor:
+        """There is no latent.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("An energy has no latent representation.")
+
+
+class Energy(_Unnormalised):
     """An energy and the chains that its training keeps.
 
     Args:
@@ -105,7 +136,6 @@ class Energy(nn.Module):
         generator: draws where the chains begin; None for PyTorch's default.
     """
 
-    bound = "unnormalised"
     chains: Tensor
 
     def __init__(
@@ -129,26 +159,6 @@ class Energy(nn.Module):
     def energy(self, x: Tensor) -> Tensor:
         """E(x) `(B,)`."""
         return self.network(x).flatten(1).sum(1) + x.square().flatten(1).sum(1) / (2 * self.spread**2)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """-E(x) `(B,)`: the log-density in nats plus the unknown log Z, see `grid_log_z` and `annealed_log_z`."""
-        return -self.energy(x)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An energy has no latent representation.")
-
-    def decode(self, z: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An energy has no latent representation.")
 
     def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """`"loss"` for data `x`, its part `"contrast"` = mean E(data) - mean E(chains), and moves the chains."""
@@ -203,7 +213,7 @@ class Energy(nn.Module):
         return self.step * 8**power
 
 
-class DenoisingEnergy(nn.Module):
+class DenoisingEnergy(_Unnormalised):
     """An energy of data at every level of noise, learnt by denoising.
 
     Args:
@@ -212,8 +222,6 @@ class DenoisingEnergy(nn.Module):
         least, most: ends of σ. The model's density is that of data with noise of spread `least`.
         spread: d, the data's own.
     """
-
-    bound = "unnormalised"
 
     def __init__(
         self, network: nn.Module, shape: tuple[int, ...], least: float = 0.05, most: float = 3.0, spread: float = 0.7
@@ -227,26 +235,6 @@ class DenoisingEnergy(nn.Module):
         scale = (self._sigma(part).square() + self.spread**2).rsqrt()
         y = x * scale.view(-1, *[1] * (x.ndim - 1))
         return 0.5 * (y - self.network(y, part)).flatten(1).square().sum(1)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """-E(x) `(B,)` at the least noise: the log-density in nats up to a constant that nobody knows."""
-        return -self.energy(x)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An energy has no latent representation.")
-
-    def decode(self, z: Tensor) -> Tensor:
-        """There is no latent.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("An energy has no latent representation.")
 
     def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """`"loss"`: mean square of σ ∇E(x + σ e, σ) - e for data `x`; 1 for an energy that says nothing."""

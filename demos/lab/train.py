@@ -197,9 +197,9 @@ def train_background(run: Run) -> None:
     run.write("background", train(run, model, losses, probe, lr=2e-3, drop=1.0))
 
 
-def train_score(run: Run) -> None:
-    """The velocity of flow matching on dequantised pictures."""
-    model = run.started(GarmentScore())
+def train_denoiser(run: Run, part: str, network: GarmentScore | GarmentEnergy) -> None:
+    """What learns from dequantised pictures that get noise: a velocity or an energy, written to `part`."""
+    model = run.started(network)
 
     def losses(x: Tensor, y: Tensor, generator: torch.Generator, spent: float) -> dict[str, Tensor]:
         return model.given(y).losses(2 * dequantised(x, generator) - 1, generator)
@@ -207,7 +207,12 @@ def train_score(run: Run) -> None:
     def probe(ema: Any, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         return ema.given(sheet_labels(run.device)).sample(SHEET, generator), {}
 
-    run.write("score", train(run, model, losses, probe, lr=1e-3))
+    run.write(part, train(run, model, losses, probe, lr=1e-3))
+
+
+def train_score(run: Run) -> None:
+    """The velocity of flow matching on dequantised pictures."""
+    train_denoiser(run, "score", GarmentScore())
 
 
 def train_gan(run: Run) -> None:
@@ -226,15 +231,7 @@ def train_gan(run: Run) -> None:
 
 def train_energy(run: Run) -> None:
     """The energy of noised pictures, by denoising."""
-    model = run.started(GarmentEnergy())
-
-    def losses(x: Tensor, y: Tensor, generator: torch.Generator, spent: float) -> dict[str, Tensor]:
-        return model.given(y).losses(2 * dequantised(x, generator) - 1, generator)
-
-    def probe(ema: Any, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        return ema.given(sheet_labels(run.device)).sample(SHEET, generator), {}
-
-    run.write("energy", train(run, model, losses, probe, lr=1e-3))
+    train_denoiser(run, "energy", GarmentEnergy())
 
 
 def measure_references(run: Run) -> None:

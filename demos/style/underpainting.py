@@ -6,6 +6,7 @@ adds the strokes. It is the exact engine's search among a few thousand patches i
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -34,12 +35,13 @@ def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: i
     """
     short = whole or min(content.shape[2:])
     halvings = max(0, round(math.log2(short / LEVELS[0])))
+    patches = functools.cache(lambda level: _patches(code.patches[level]))
     x = content
     for i in range(halvings, -1, -1):
         size = [max(SMALLEST, round(side / 2**i)) for side in content.shape[2:]]
         base = recolour(resize(content, size), code.colours, content.new_tensor([strength]))
         x = base if i == halvings else resize(x, size)
-        style = _patches(code, short / 2**i)
+        style = patches(min(len(LEVELS) - 1, halvings - i))
         for n in range(ROUNDS if i else 1):
             x = rebuilt(x, style, n, STRIDE if short / 2**i <= 1.25 * LEVELS[-1] else WIDE, taper=True)
             if i:
@@ -48,8 +50,7 @@ def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: i
     return resize(x, content.shape[2:]).clamp(-1, 1)
 
 
-def _patches(code: StyleCode, short: float) -> Patches:
-    """All patches of 9 pixels within those of the level of a picture whose short side is `short`."""
-    level = min(len(LEVELS) - 1, max(0, round(math.log2(short / LEVELS[0]))))
-    pixels = F.unfold(code.patches[level].float() / 127.5 - 1, SIDE).transpose(1, 2).flatten(0, 1)
+def _patches(bag: Tensor) -> Patches:
+    """All patches of 9 pixels within those of one level, `(N, 3, 11, 11)` uint8."""
+    pixels = F.unfold(bag.float() / 127.5 - 1, SIDE).transpose(1, 2).flatten(0, 1)
     return Patches(pixels, SIDE, QUERIES, NOISE)
