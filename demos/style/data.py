@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 HELD_OUT = 5
+PICTOGRAMS = "emoji/fluent_3d/"
 STYLE = (256, 320)
 
 
@@ -46,12 +47,14 @@ class Gallery:
         paintings: named ones by file stem.
         held_out: named ones that nothing was trained with.
         monet, surfaces: the others.
+        pictograms: `(H, W, 4)` RGBA, contents only.
     """
 
     paintings: dict[str, np.ndarray]
     held_out: dict[str, np.ndarray]
     monet: list[np.ndarray]
     surfaces: dict[str, np.ndarray]
+    pictograms: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,10 @@ class Batch:
     style: Tensor
 
 
-def _pictures(archive: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _pictures(archive: Path, folder: str = "") -> Iterator[tuple[str, np.ndarray]]:
     with zipfile.ZipFile(archive) as files:
         for name in sorted(files.namelist()):
-            if name.lower().endswith((".webp", ".jpg", ".jpeg", ".png")):
+            if name.startswith(folder) and name.lower().endswith((".webp", ".jpg", ".jpeg", ".png")):
                 yield name, np.asarray(open_image(files.read(name)))
 
 
@@ -93,6 +96,7 @@ def load_gallery(folder: Path) -> Gallery:
         {stem: named[stem] for stem in held},
         monet,
         surfaces,
+        [rgba for _, rgba in _pictures(folder / "emoji.zip", PICTOGRAMS)],
     )
 
 
@@ -126,11 +130,21 @@ def framed(rgb: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarra
     return large[y : y + STYLE[0], x : x + STYLE[1]]
 
 
+def _on_paper(rng: np.random.Generator, rgba: np.ndarray) -> np.ndarray:
+    """A pictogram on a plain paper, most often a white one; RGB."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    paper = np.full(3, 255) if rng.random() < 0.6 else rng.integers(0, 256, 3)
+    return (alpha * rgba[..., :3] + (1 - alpha) * paper).round().astype(np.uint8)
+
+
 def draw_content(gallery: Gallery, rng: np.random.Generator, side: int) -> np.ndarray:
     """A window of something to repaint, `(side, side, 3)` uint8."""
     kind = rng.random()
-    named, surfaces = list(gallery.paintings.values()), list(gallery.surfaces.values())
-    picture = _any(rng, gallery.monet if kind < 0.6 else named if kind < 0.85 else surfaces)
+    if kind < 0.2:
+        picture = _on_paper(rng, _any(rng, gallery.pictograms))
+    else:
+        named, surfaces = list(gallery.paintings.values()), list(gallery.surfaces.values())
+        picture = _any(rng, gallery.monet if kind < 0.65 else named if kind < 0.88 else surfaces)
     most = min(picture.shape[:2])
     cut = round(most * float(rng.uniform(0.5, 1)))
     y, x = (int(rng.integers(size - cut + 1)) for size in picture.shape[:2])

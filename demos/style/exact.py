@@ -27,12 +27,13 @@ from demos.style.colour import transfer
 from demos.style.matching import Patches, rebuilt
 from demos.style.patches import barycentre, directions, project, pyramid, sliced_distance
 
-__all__ = ["Round", "plan", "rebuild", "resize"]
+__all__ = ["KEEP", "Round", "plan", "rebuild", "resize"]
 
 SIDES = (11, 7)
 ROUNDS = 3
 KEYS, QUERIES, SAMPLES = 8192, 4096, 8192
-POLISH, STEP = 24, 0.015
+POLISH, STEP = 100, 0.02
+KEEP = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def rebuild(
     style: Tensor,
     seed: int = 0,
     *,
-    keep: float = 0.3,
+    keep: float = KEEP,
     rounds: list[Round] | None = None,
     polish: int = POLISH,
     start: tuple[int, Tensor] | None = None,

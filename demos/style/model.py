@@ -254,7 +254,7 @@ class StyleModel:
         content: Picture,
         style: Picture,
         *,
-        keep: float = 0.3,
+        keep: float = exact.KEEP,
         brush: float = 1.0,
         keep_colours: bool = False,
         mask: np.ndarray | None = None,

@@ -48,6 +48,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(folder / "textures.zip", "w") as files:
         for i, name in enumerate([*surfaces, "sand"]):
             files.writestr(f"textures/{name}.png", png_bytes(Image.fromarray(pixels(80 + i, 70, 70))))
+    with zipfile.ZipFile(folder / "emoji.zip", "w") as files:
+        for i, style in enumerate(("fluent_3d", "fluent_3d", "noto")):
+            picture = Image.fromarray(np.dstack([pixels(90 + i, 64, 64), np.tri(64, dtype=np.uint8) * 255]))
+            files.writestr(f"emoji/{style}/{i}.png", png_bytes(picture))
     return folder
 
 
@@ -60,6 +64,7 @@ def test_archives_are_sorted_into_kinds(gallery: Gallery) -> None:
     assert len(gallery.held_out) == HELD_OUT and not gallery.held_out.keys() & gallery.paintings.keys()
     assert len(gallery.paintings) + HELD_OUT == len([n for n in train.PRESET_TITLES if "trees" not in n])
     assert len(gallery.monet) == 5 and len(gallery.surfaces) == 2
+    assert [rgba.shape for rgba in gallery.pictograms] == [(64, 64, 4)] * 2
 
 
 def test_contents_and_frames_have_their_sizes(gallery: Gallery) -> None:

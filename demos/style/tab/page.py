@@ -4,10 +4,11 @@ from typing import Any
 
 import gradio as gr
 
+from demos.style.tab import extras, rebuilding, sources
 from demos.style.tab import handlers as on
-from demos.style.tab import many, rebuilding, sources
 from demos.style.tab.endpoints import restyle, style_presets
 from demos.style.tab.handlers import DRAWING, EVERYWHERE, GALLERY, MIX, PART, PICTURE
+from demos.style.tab.looks import FADER, HEIGHT, KEYS, LANE, PAIR, QUIET, THUMBNAILS
 from demos.ui.controls import download_button, history, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.exchange import SKETCH, fetch_button
@@ -17,44 +18,6 @@ __all__ = ["TITLE", "build"]
 
 TITLE = "Style"
 FIRST = "vangogh_starry_night_1889"
-HEIGHT = "min(420px, 92vw)"
-PAIR = f"""
-.pair {{ position: relative; height: {HEIGHT}; overflow: hidden; border: 1px solid var(--border-color-primary);
-  border-radius: var(--radius-lg); background: var(--background-fill-secondary); }}
-.pair p {{ display: grid; place-items: center; height: 100%; margin: 0; color: var(--body-text-color-subdued); }}
-.pair img {{ position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; object-fit: contain; }}
-.pair .before {{ clip-path: inset(0 calc(100% - var(--at-before, 0%)) 0 0); }}
-.pair .after {{ clip-path: inset(0 0 0 var(--at-before, 0%)); }}
-"""
-FADER = """
-<style>
-#style-tabs .caption-label, #style-grid .caption-label { left: 0; right: 0; max-width: none; white-space: normal;
-  font-size: 11px; line-height: 1.25; text-align: center; }
-@media (max-width: 640px) {
-  :is(#style-examples, #style-gallery, #style-pictures, #style-grid) .grid-container {
-    grid-template-columns: repeat(4, minmax(0, 1fr)); }
-}
-#style-mask .pad-onion { height: 100%; max-height: none; object-fit: contain; }
-</style>
-<label class="at-fader">After
-<input type="range" min="0" max="100" step="1" value="0" aria-label="How much of the picture is shown as it was"
- oninput="document.documentElement.style.setProperty('--at-before', this.value + '%')">Before</label>
-"""
-KEYS = """
-window.atelierStyleKeys ??= document.addEventListener('keyup', ({ key, target }) => {
-  if (!target.matches?.('[id^="style-"] input')) return;
-  const moved = target.type === 'range' && /^(Arrow|Page|Home|End)/.test(key);
-  if (moved) target.dispatchEvent(new PointerEvent('pointerup', { bubbles: true }));
-  if (target.type === 'number' && key === 'Enter') target.blur();
-}) ?? true;
-"""
-THUMBNAILS: dict[str, Any] = {
-    "height": "auto", "interactive": False, "allow_preview": False, "elem_classes": "at-history", "object_fit": "cover",
-    "show_label": False, "buttons": [],
-}  # fmt: skip
-
-LANE: dict[str, Any] = {"concurrency_id": "style", "concurrency_limit": 1, "api_visibility": "private"}
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build() -> None:
@@ -68,9 +31,9 @@ def build() -> None:
         more["where"], more["mask"], more["second"], top["strength"], more["keep_colours"], more["brush"],
         more["size"], more["seed"].number,
     ]  # fmt: skip
-    _grid(inputs, key, source, styles["tabs"])
-    _film(inputs, gif)
-    _many(inputs)
+    extras.grid(inputs, key, source, styles["tabs"])
+    extras.film(inputs, gif)
+    extras.many_pictures(inputs)
     with gr.Accordion("This session", open=False):
         session, kept = history()
     with gr.Accordion("How it works", open=False):
@@ -204,7 +167,7 @@ def _more(presets: list[str]) -> dict[str, Any]:
                 keep = gr.Button("Keep in this session", size="sm", elem_id="style-keep", min_width=100)
     with gr.Accordion("Exact engine: more control", open=False), gr.Row():
         content = gr.Slider(
-            0.05, 2, 0.3, step=0.05, label="Content", info="How much of the picture stays.", min_width=140
+            0.05, 2, 0.5, step=0.05, label="Content", info="How much of the picture stays.", min_width=140
         )
         exact_size = gr.Slider(
             128, 512, 256, step=64, label="Longest side, exact", info="Twice as large takes four times as long.",
@@ -232,50 +195,3 @@ def _more(presets: list[str]) -> dict[str, Any]:
     return {"brush": brush, "size": size, "keep_colours": keep_colours, "seed": seed, "png": png, "keep": keep,
             "content": content, "exact_size": exact_size, "where": where, "mask": mask,
             "second": second}  # fmt: skip
-
-
-def _grid(inputs: list[Any], key: gr.State, source: gr.State, tabs: gr.Tabs) -> None:
-    with gr.Accordion("All presets on this picture", open=False):
-        with gr.Row():
-            go = gr.Button("Paint all", size="md", elem_id="style-all", min_width=90)
-            halt = gr.Button("Stop", size="md", min_width=70)
-        progress = progress_bar()
-        grid = gr.Gallery(label="Choose one to see it large", columns=6, elem_id="style-grid", **THUMBNAILS)
-    go.click(on.all_presets, inputs, [grid, progress], show_progress="hidden", **LANE)
-    halt.click(stop, queue=False, **QUIET)
-    grid.select(on.pick_preset, None, [key, source, tabs], **QUIET)
-
-
-def _film(inputs: list[Any], gif: gr.State) -> None:
-    with gr.Accordion("A film of the strength", open=False):
-        with gr.Row():
-            frames = gr.Slider(
-                4, 48, 16, step=1, label="Pictures", info="From strength 0 to 1; then back.", min_width=140
-            )
-            go = gr.Button("Make the film", size="md", elem_id="style-film", min_width=100)
-            halt = gr.Button("Stop", size="md", min_width=70)
-        progress = progress_bar()
-        frame = gr.HTML(elem_id="style-film-frame", elem_classes="at-flush", css_template=PAIR)
-        download_button("Download GIF", "style-gif").bind(on.save_film, gif)
-    go.click(on.film, [frames, *inputs], [frame, progress, gif], show_progress="hidden", **LANE)
-    halt.click(stop, queue=False, **QUIET)
-
-
-def _many(inputs: list[Any]) -> None:
-    with gr.Accordion("Many pictures", open=False), gr.Row():
-        with gr.Column(min_width=320):
-            files = gr.File(
-                label="Pictures, or a zip of them", file_count="multiple", file_types=["image", ".zip"], height=180,
-                elem_id="style-files",
-            )  # fmt: skip
-            with gr.Row():
-                go = gr.Button("Repaint all", size="md", elem_id="style-many", min_width=90)
-                halt = gr.Button("Stop", size="md", min_width=70)
-            progress = progress_bar()
-            made = gr.File(label="Repainted pictures", interactive=False, elem_id="style-made")
-        with gr.Column(min_width=320):
-            newest = gr.HTML(on.framed(None), elem_classes="at-flush", css_template=PAIR)
-            note = gr.Markdown("All are repainted as the picture above.", elem_id="style-many-note")
-    lane = {**LANE, "concurrency_id": "style-many", "show_progress": "hidden"}
-    go.click(many.restyle_all, [files, *inputs], [progress, newest, note, made], **lane)
-    halt.click(stop, queue=False, **QUIET)
