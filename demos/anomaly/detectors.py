@@ -1,16 +1,17 @@
-"""Detectors: a density of the encoder's features, the localiser, how both are weighed, and scores of normal pictures.
+"""Detectors: densities of the encoder's features, the localiser, how both are weighed, and scores of normal pictures.
 
-The energy of the density and the logit of the localiser are brought to one scale (0 is the median of normal positions,
-1 their 99.5th percentile) and mixed to one map; a picture's score is the mean of the map's highest values. The weight
-of the localiser and how many values count are chosen on anomalies pasted into held-out pictures, of kinds that the
-localiser was not trained with, and never on real ones. A detector is one safetensors file: its tensors and, as
-metadata, its settings in JSON.
+Each view of a picture, see `demos.anomaly.features`, has its own density. The mean of their energies and the logit of
+the localiser are brought to one scale (0 is the median of normal positions, 1 their 99.5th percentile) and mixed to one
+map; a picture's score is the mean of the map's highest values. The weight of the localiser and how many values count
+are chosen on anomalies pasted into held-out pictures, of kinds that the localiser was not trained with, and never on
+real ones. A detector is one safetensors file: its tensors and, as metadata, its settings in JSON.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from demos.anomaly.calibration import auroc, bootstrap, p_values, threshold
 from demos.anomaly.densities import DENSITIES
-from demos.anomaly.features import Scale, Seen, rows_of
+from demos.anomaly.features import VIEWS, Scale, Seen, rows_of
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import atomic, read_header, verify
 
@@ -108,7 +109,7 @@ class Detector(nn.Module):
     def __init__(self, about: About) -> None:
         super().__init__()
         self.about = about
-        self.density = DENSITIES[about.density](about.features)
+        self.densities = nn.ModuleList([DENSITIES[about.density](about.features) for _ in range(VIEWS)])
         self.register_buffer("levels", torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
         self.register_buffer("calibration", torch.zeros(about.calibration))
         self.requires_grad_(False)
@@ -120,8 +121,7 @@ class Detector(nn.Module):
 
     def heat(self, seen: Seen) -> np.ndarray:
         """Heat map `(H / 2, W / 2)` float32: 0 is the median of normal positions, 1 their 99.5th percentile."""
-        energy = self.density.energy(seen.features, seen.code)
-        return _heat(energy, seen, self.levels, self.about.weight)
+        return _heat(_energy(self.densities, seen), seen, self.levels, self.about.weight)
 
     def score(self, heat: np.ndarray) -> float:
         """The mean of the map's `count` highest values."""
@@ -142,6 +142,12 @@ class Held:
 
     normal: Seen
     pasted: tuple[Seen, ...] = ()
+
+
+def _energy(densities: Iterable[Any], seen: Seen) -> Tensor:
+    """The mean energy `(h, w)` over the views, at the first one's positions."""
+    maps = [density.energy(view.features, view.code) for density, view in zip(densities, seen.views, strict=True)]
+    return torch.cat([F.interpolate(m[None, None], size=maps[0].shape, mode="bilinear")[0] for m in maps]).mean(0)
 
 
 def _heat(energy: Tensor, seen: Seen, levels: Tensor, weight: float) -> np.ndarray:
@@ -193,33 +199,35 @@ def fit_detector(
         raise ValueError(f"There is no density “{density[:40]}”; the densities are {', '.join(DENSITIES)}.")
     if len(held) < 2:
         raise ValueError("At least two normal pictures are needed.")
-    features, generator = held[0].normal.features.shape[0], torch.Generator().manual_seed(seed)
+    features, generator = held[0].normal.views[0].features.shape[0], torch.Generator().manual_seed(seed)
     parts = 1 if training is not None else min(folds, len(held))
     order = torch.randperm(len(held), generator=generator).tolist()
     fits = 1 if training is not None else parts + 1
 
-    def fitted(seen: list[Seen], index: int) -> Any:
-        model = DENSITIES[density](features)
+    def fitted(seen: list[Seen], index: int) -> nn.ModuleList:
+        rng, models = torch.Generator().manual_seed(seed + index), nn.ModuleList()
 
         def inner(i: int, n: int, preview: Any) -> None:
-            report(on_step, round(1000 * (index + i / n)), 1000 * fits)
+            report(on_step, round(1000 * (index + (len(models) + i / n) / VIEWS)), 1000 * fits)
 
-        rng = torch.Generator().manual_seed(seed + index)
-        model.fit(*rows_of(seen, ROWS, rng), rng, inner, effort=1 if training is None else 4)
-        return model.eval().requires_grad_(False)
+        for views in zip(*(s.views for s in seen), strict=True):
+            model: Any = DENSITIES[density](features)
+            model.fit(*rows_of(list(views), ROWS, rng), rng, inner, effort=1 if training is None else 4)
+            models.append(model)
+        return models.eval().requires_grad_(False)
 
     normal: dict[int, tuple[Tensor, Seen]] = {}
     pasted: list[tuple[Tensor, Seen]] = []
-    model: Any = None
+    models = nn.ModuleList()
     for part in range(parts):
         out = set(order[part::parts])
         seen = training if training is not None else [h.normal for i, h in enumerate(held) if i not in out]
-        model = fitted(seen, part)
+        models = fitted(seen, part)
         for i in sorted(out):
-            normal[i], *others = [(model.energy(s.features, s.code), s) for s in (held[i].normal, *held[i].pasted)]
+            normal[i], *others = [(_energy(models, s), s) for s in (held[i].normal, *held[i].pasted)]
             pasted += others
     if training is None:
-        model = fitted([h.normal for h in held], parts)
+        models = fitted([h.normal for h in held], parts)
     pairs = [normal[i] for i in range(len(held))]
     levels = torch.stack([_levels([e for e, _ in pairs]), _levels([s.logits for _, s in pairs])])
     weight, count, separation = _choose(pairs, pasted, levels)
@@ -230,7 +238,7 @@ def fit_detector(
         folds=parts, separation=separation,
     )  # fmt: skip
     detector = Detector(about.checked())
-    detector.density = model
+    detector.densities = models
     detector.levels.copy_(levels)
     detector.calibration.copy_(torch.tensor(scores))
     return detector.eval()

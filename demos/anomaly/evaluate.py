@@ -94,7 +94,7 @@ def reconstruction(field: TileField, pixels: np.ndarray, seed: int = 0) -> np.nd
 def weighed(detector: Detector, weight: float) -> Detector:
     """The same density with another share of the localiser; its threshold does not hold any more."""
     other = Detector(replace(detector.about, weight=weight))
-    other.density = detector.density
+    other.densities = detector.densities
     other.levels.copy_(detector.levels)
     return other.eval()
 

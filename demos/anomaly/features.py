@@ -2,7 +2,8 @@
 
 A detector reduces all pictures by one factor, chosen so that its typical picture has about 256 × 256 pixels: what is
 wrong is then as large in the features as it is in the world. A picture whose area would be more than four times off the
-typical one is brought to the typical area instead.
+typical one is brought to the typical area instead. The encoder looks at it twice, the second time from twice as far:
+half the size shows the large structures.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from demos.anomaly.networks import STRIDE, Inspector, enlarge, position_code
 from demos.core.device import autocast
 from demos.core.media import Picture, open_image
 
-__all__ = ["SIDE", "Scale", "Seen", "collate", "deep", "look", "open_rgb", "rows_of", "thin"]
+__all__ = ["SIDE", "VIEWS", "Scale", "Seen", "View", "collate", "deep", "look", "open_rgb", "rows_of", "thin"]
 
 SIDE = 256
 MAX_SIDE = 1024
 MIN_SIDE = 16
 LONGEST = 16
+VIEWS = 2
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,29 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the network sees in one picture of `size` (H, W) working pixels.
+class View:
+    """The encoder's features of a picture at one size.
 
     Attributes:
         features: `(F, h, w)` float16 at stride 8.
         code: `(CODE, h, w)` float32, see `position_code`.
-        logits: `(H2, W2)` float32 at stride 2, the localiser's.
+    """
+
+    features: Tensor
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network sees in one picture of `size` (H, W) working pixels.
+
+    Attributes:
+        views: `VIEWS` of them, of the picture and of its half.
+        logits: `(H2, W2)` float32 at stride 2, the localiser's, of the first view.
     """
 
     size: tuple[int, int]
-    features: Tensor
-    code: Tensor
+    views: tuple[View, ...]
     logits: Tensor
 
 
@@ -110,19 +123,19 @@ def collate(pictures: list[np.ndarray]) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def look(network: Inspector, pixels: np.ndarray) -> Seen:
     """Look at one picture of working size, `(H, W)` or `(H, W, 3)` uint8."""
-    x, mask = (t.to(network.device) for t in collate([pixels]))
-    with autocast(network.device):
-        pyramid = network.pyramid(x, mask)
-        logits = network.localise(pyramid, mask)
-    h, w = (-(-n // 8) for n in pixels.shape[:2])
-    h2, w2 = (-(-n // 2) for n in pixels.shape[:2])
-    code = position_code(F.max_pool2d(mask, 8))
-    return Seen(
-        (pixels.shape[0], pixels.shape[1]),
-        deep(pyramid, mask)[0, :, :h, :w].to(torch.float16).cpu().clone(),
-        code[0, :, :h, :w].cpu().clone(),
-        logits[0, 0, :h2, :w2].float().cpu().clone(),
-    )
+    views, logits = [], torch.empty(0)
+    for i in range(VIEWS):
+        height, width = (-(-n // 2**i) for n in pixels.shape[:2])
+        part = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if i else pixels
+        x, mask = (t.to(network.device) for t in collate([part]))
+        with autocast(network.device):
+            pyramid = network.pyramid(x, mask)
+            if i == 0:
+                found = network.localise(pyramid, mask)
+                logits = found[0, 0, : -(-height // 2), : -(-width // 2)].float().cpu().clone()
+        maps = deep(pyramid, mask).to(torch.float16), position_code(F.max_pool2d(mask, 8))
+        views.append(View(*(m[0, :, : -(-height // 8), : -(-width // 8)].cpu().clone() for m in maps)))
+    return Seen((pixels.shape[0], pixels.shape[1]), tuple(views), logits)
 
 
 def deep(pyramid: list[Tensor], mask: Tensor) -> Tensor:
@@ -132,15 +145,18 @@ def deep(pyramid: list[Tensor], mask: Tensor) -> Tensor:
 
 
 def thin(seen: Seen, limit: int, generator: torch.Generator) -> Seen:
-    """`limit` random positions of a picture as a map of one row: enough to fit a density to, and small to keep."""
-    keep = torch.randperm(seen.features[0].numel(), generator=generator)[:limit]
-    features, code = (m.flatten(1)[:, None, keep] for m in (seen.features, seen.code))
-    return Seen(seen.size, features, code, seen.logits[:0])
+    """`limit` random positions of every view as a map of one row: enough to fit to, and small to keep."""
+    return Seen(seen.size, tuple(_thinned(view, limit, generator) for view in seen.views), seen.logits[:0])
 
 
-def rows_of(seen: list[Seen], limit: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _thinned(view: View, limit: int, generator: torch.Generator) -> View:
+    keep = torch.randperm(view.features[0].numel(), generator=generator)[:limit]
+    return View(*(m.flatten(1)[:, None, keep] for m in (view.features, view.code)))
+
+
+def rows_of(views: list[View], limit: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """About `limit` positions, equally many a picture for its size: features `(N, F)` float32 and codes `(N, CODE)`."""
-    share = min(1.0, limit / sum(s.features[0].numel() for s in seen))
-    parts = [thin(s, max(1, int(s.features[0].numel() * share)), generator) for s in seen]
+    share = min(1.0, limit / sum(v.features[0].numel() for v in views))
+    parts = [_thinned(v, max(1, int(v.features[0].numel() * share)), generator) for v in views]
     features = torch.cat([p.features[:, 0] for p in parts], 1).T
     return features.float(), torch.cat([p.code[:, 0] for p in parts], 1).T.contiguous()

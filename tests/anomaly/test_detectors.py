@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -169,8 +169,9 @@ def test_a_file_gives_the_same_scores(kind: str, tmp_path: Path) -> None:
 def quick_flow() -> Detector:
     detector = fit_detector([Held(s) for s in seen(0, 1, 2)], "memory", "x", SCALE, "e")
     flow = Detector(replace(detector.about, density="flow"))
-    x = torch.cat([s.features.flatten(1).T for s in seen(0, 1)]).float()
-    flow.density.fit(x, codes(len(x)), torch.Generator().manual_seed(0), effort=0.007)
+    x = torch.cat([s.views[0].features.flatten(1).T for s in seen(0, 1)]).float()
+    for density in flow.densities:
+        cast(Any, density).fit(x, codes(len(x)), torch.Generator().manual_seed(0), effort=0.007)
     flow.requires_grad_(False)
     flow.calibration.copy_(torch.tensor([0.1, 0.3, 0.2]))
     return flow.eval()
@@ -204,7 +205,7 @@ CHANGES: dict[str, Change] = {
     "extra tensor": lambda t, about: t.update(extra=torch.zeros(3)),
     "other shape": lambda t, about: t.update(calibration=torch.zeros(5)),
     "other kind": lambda t, about: t.update(levels=torch.zeros(2, 2, dtype=torch.int64)),
-    "not finite": lambda t, about: t["density.memory"].fill_(float("nan")),
+    "not finite": lambda t, about: t["densities.1.memory"].fill_(float("nan")),
     "levels upside down": lambda t, about: t["levels"].copy_(t["levels"].flip(1)),
     "unknown density": lambda t, about: about.update(density="__import__"),
     "negative area": lambda t, about: about.update(area=-1.0),

@@ -114,9 +114,27 @@ def test_a_detector_reduces_all_pictures_alike_unless_they_are_of_another_world(
 
 def test_rows_come_from_all_pictures() -> None:
     seen = [look(tiny_inspector(), surface(i)) for i in range(3)]
-    assert seen[0].features.shape == (80, 12, 10) and seen[0].logits.shape == (48, 40)
-    x, code = rows_of(seen, 90, torch.Generator().manual_seed(0))
+    assert [view.features.shape for view in seen[0].views] == [(80, 12, 10), (80, 6, 5)]
+    assert seen[0].logits.shape == (48, 40)
+    views = [s.views[0] for s in seen]
+    x, code = rows_of(views, 90, torch.Generator().manual_seed(0))
     assert len(x) == len(code) == 90 and x.shape[1] == 80 and code.shape[1] == CODE
-    pool = torch.cat([s.features.flatten(1).T for s in seen]).float()
+    pool = torch.cat([view.features.flatten(1).T for view in views]).float()
     assert (torch.cdist(x, pool).min(1)[0] < 1e-2).all()
-    assert len(rows_of(seen, 10**9, torch.Generator())[0]) == 360
+    assert len(rows_of(views, 10**9, torch.Generator())[0]) == 360
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (16, 250)])
+def test_the_second_view_is_the_half_of_any_picture(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
+    near, far = look(tiny_inspector(), pixels).views
+    assert near.features.shape[1:] == tuple(-(-n // 8) for n in size)
+    assert far.features.shape[1:] == far.code.shape[1:] == tuple(-(-n // 16) for n in size)
+
+
+def test_the_second_view_shows_the_half() -> None:
+    pixels = surface(0)
+    height, width = pixels.shape[:2]
+    half = pixels.reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3)).round().astype(np.uint8).squeeze()
+    far, near = look(tiny_inspector(), pixels).views[1], look(tiny_inspector(), half).views[0]
+    assert torch.allclose(far.features, near.features, atol=0.05) and torch.equal(far.code, near.code)
