@@ -136,6 +136,11 @@ def test_bad_pictures_get_a_sentence(client: Client, write: Write, data: bytes) 
         assert "went wrong" not in str(caught.value) and len(str(caught.value)) < 300
 
 
+def test_the_page_begins_with_the_exact_engines_own_weight_of_the_content(client: Client) -> None:
+    labels = [part["props"] for part in client.config["components"] if part["type"] == "slider"]
+    assert [props["value"] for props in labels if props["label"] == "Content"] == [exact.KEEP]
+
+
 def test_the_large_picture_is_not_replaced_by_the_small_one(content: str) -> None:
     frame, note, shown = handlers.repaint(*asked(content))
     assert "<img" in frame and "Dots" in note and shown.picture.size == (64, 48)
