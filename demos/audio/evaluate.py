@@ -27,7 +27,7 @@ from demos.audio.voice.data import load_digits
 from demos.audio.voice.model import Voices
 from demos.core.checkpoint import load_network
 
-__all__ = ["MODELS", "main", "table"]
+__all__ = ["MODELS", "main", "over_seeds", "table"]
 
 Figures = dict[str, dict[str, float]]
 
@@ -36,6 +36,17 @@ def table(figures: Figures) -> str:
     """The figures in Markdown, one line each."""
     lines = ["| what | which | value |", "| --- | --- | ---: |"]
     return "\n".join([*lines, *(f"| {a} | {b} | {v:.4g} |" for a, row in figures.items() for b, v in row.items())])
+
+
+def over_seeds(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of every figure and, as "name ±", its standard deviation over more than one seed."""
+    found = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        found[name] = float(np.mean(values))
+        if len(values) > 1:
+            found[f"{name} ±"] = float(np.std(values, ddof=1))
+    return found
 
 
 def measure_instruments(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
@@ -61,8 +72,7 @@ def measure_music(data: Path, checkpoints: Path, cache: Path, seeds: int, limit:
     found: Figures = {"negative log-likelihood, nats": music.likelihoods(model, test)}
     drawn = [music.rules(model, test, seed=1000 * seed) for seed in range(seeds)]
     for name in drawn[0]:
-        rows = [row[name] for row in drawn]
-        found[f"broken rules per 100 beats, {name}"] = {k: float(np.mean([r[k] for r in rows])) for k in rows[0]}
+        found[f"broken rules per 100 beats, {name}"] = over_seeds([row[name] for row in drawn])
     found["speed"] = music.speed(model, test[0])
     return found
 
@@ -73,7 +83,7 @@ def measure_voice(data: Path, checkpoints: Path, cache: Path, seeds: int, limit:
     held = [d for d in load_digits(data / "spoken_digits.zip") if d.held_out][:limit]
     digits, voices = (load_network(Classifier, checkpoints / "audio_judges" / name) for name in ("digits", "voices"))
     rows = [voice.judged(model, held, digits, voices, seed=1000 * seed) for seed in range(seeds)]
-    found: Figures = {"judges' accuracy": {k: float(np.mean([r[k] for r in rows])) for k in rows[0]}}
+    found: Figures = {"judges' accuracy": over_seeds(rows)}
     found["vocoder"] = {"spectral distance": voice.vocoder_distance(model, held)}
     found["speed"] = voice.speed(model)
     return found

@@ -81,9 +81,14 @@ def train_stage(
     presets: Mapping[str, Preset],
     out: str,
     arguments: Sequence[str] | None = None,
+    module: str = "",
 ) -> Run:
-    """Read the command line of `python -m demos.<program>.train` and train one stage; what it was given comes back."""
-    parser = argparse.ArgumentParser(prog=f"python -m demos.{program}.train", description="Train one network.")
+    """Read the command line of `python -m demos.<program>.train` and train one stage; what it was given comes back.
+
+    A program that is another module is called by its name; `.runs/<program>` keeps the states.
+    """
+    name = module or f"demos.{program}.train"
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description="Train one network.")
     parser.add_argument("stage", choices=stages)
     parser.add_argument("--data", type=Path, default=os.environ.get("ATELIER_DATA"), help="folder with the archives")
     parser.add_argument("--out", type=Path, default=Path(out))

@@ -85,7 +85,8 @@ class Block(nn.Module):
 
 def log_prob_of(logits: Tensor, x: Tensor) -> Tensor:
     """Log-probability in nats `(...)` of values `x` `(...)` under `logits` `(..., K)`, in float32."""
-    return logits.float().log_softmax(-1).gather(-1, x[..., None])[..., 0]
+    flat = F.cross_entropy(logits.float().flatten(0, -2), x.flatten(), reduction="none")
+    return -flat.view(x.shape)
 
 
 def draw(logits: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:

@@ -5,6 +5,7 @@ bound log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)) (Kingma and Welling 2
 tighter, log p(x) >= E log 1/k sum p(x, z_i) / q(z_i | x) (Burda et al. 2016, arXiv:1509.00519). A prior with one centre
 a kind makes the latent space a map of kinds; a prior that is learnt, for example by a flow, lets z be distributed as
 the data need it, and the divergence is then estimated by log q(z | x) - log p(z) (Chen et al. 2017, arXiv:1611.02731).
+So it is where q is no Gaussian but one bent by a flow that sees x (Rezende and Mohamed 2015, arXiv:1505.05770).
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class VAE(nn.Module):
         observe: what the decoder says to data: a draw with a generator, the mean without one.
         beta: weight of the KL term in training (Higgins et al. 2017).
         prior: a learnt prior with `log_prob(z)` and `sample(n, generator)`; None for N(0, 1).
+        bend: a flow from the Gaussian's draw `(B, Z)` and what else the encoder says, `(B, C)` behind mean and
+            log-variance, to z and log |det| `(B,)`; None for a Gaussian posterior.
     """
 
     bound = "lower bound"
@@ -69,19 +72,44 @@ class VAE(nn.Module):
         observe: Observe = as_described,
         beta: float = 1.0,
         prior: nn.Module | None = None,
+        bend: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.log_likelihood, self.latent = encoder, decoder, log_likelihood, latent
-        self.observe, self.beta, self.prior = observe, beta, prior
+        self.observe, self.beta, self.prior, self.bend = observe, beta, prior, bend
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x), each `(B, Z)`."""
-        mean, log_var = self.encoder(x).float().chunk(2, -1)
-        return mean, log_var.clamp(-12, 6)
+        """Mean and log-variance of q(z | x), each `(B, Z)`, before it is bent."""
+        mean, log_var, _ = self._said(x)
+        return mean, log_var
+
+    def _said(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.latent
+        told = self.encoder(x).float()
+        return told[:, :z], told[:, z : 2 * z].clamp(-12, 6), told[:, 2 * z :]
+
+    def _bent(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor | float]:
+        return (z, 0.0) if self.bend is None else self.bend(z, context)
+
+    def _drawn(self, said: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A draw z `(B, Z)` of q(z | x) and log q(z | x) `(B,)`."""
+        mean, log_var, context = said
+        straight = reparametrise(mean, log_var, generator)
+        z, log_det = self._bent(straight, context)
+        return z, log_normal(straight, mean, log_var) - log_det
+
+    def _inferred(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A draw z `(B, Z)` of q(z | x) and KL(q(z | x) || p(z)) `(B,)`: exact between Gaussians, else by this draw."""
+        said = self._said(x)
+        z, log_q = self._drawn(said, generator)
+        if self.prior is None and self.bend is None:
+            return z, kl_divergence(*said[:2])
+        return z, log_q - self._log_prior(z)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The posterior's mean `(B, Z)`."""
-        return self.posterior(x)[0]
+        """Where the posterior takes its Gaussian's mean, `(B, Z)`."""
+        mean, _, context = self._said(x)
+        return self._bent(mean, context)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean of the data behind `(B, Z)`."""
@@ -89,38 +117,27 @@ class VAE(nn.Module):
 
     def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Of data `x` `(B, ...)`: `"loss"`, minus the bound with the KL term times `beta`; both terms; `"bound"`."""
-        mean, log_var = self.posterior(x)
-        z = reparametrise(mean, log_var, generator)
-        fit = self.log_likelihood(x, self.decoder(z)).mean()
-        divergence = self._divergence(z, mean, log_var).mean()
+        z, divergence = self._inferred(x, generator)
+        fit, divergence = self.log_likelihood(x, self.decoder(z)).mean(), divergence.mean()
         terms = {"reconstruction": -fit, "divergence": divergence, "bound": (fit - divergence).detach()}
         return {"loss": self.beta * divergence - fit, **terms}
 
     def elbo(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> Tensor:
         """Evidence lower bound `(B,)` in nats, one sample; `beta` weighs the KL term (Higgins et al. 2017)."""
-        mean, log_var = self.posterior(x)
-        z = reparametrise(mean, log_var, generator)
-        return self.log_likelihood(x, self.decoder(z)) - beta * self._divergence(z, mean, log_var)
+        z, divergence = self._inferred(x, generator)
+        return self.log_likelihood(x, self.decoder(z)) - beta * divergence
 
     def _log_prior(self, z: Tensor) -> Tensor:
         if self.prior is not None:
             return cast(Any, self.prior).log_prob(z)
         return log_normal(z, 0.0, torch.zeros_like(z))
 
-    def _divergence(self, z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-        """KL(q(z | x) || p(z)) `(B,)`, exact under N(0, 1), else by the one draw z."""
-        if self.prior is None:
-            return kl_divergence(mean, log_var)
-        return log_normal(z, mean, log_var) - self._log_prior(z)
-
     def log_prob(self, x: Tensor, generator: torch.Generator, samples: int = 64) -> Tensor:
         """The importance-weighted bound `(B,)` in nats; it grows towards log p(x) with `samples`."""
-        mean, log_var = self.posterior(x)
-        weights = []
+        said, weights = self._said(x), []
         for _ in range(samples):
-            z = reparametrise(mean, log_var, generator)
-            joint = self.log_likelihood(x, self.decoder(z)) + self._log_prior(z)
-            weights.append(joint - log_normal(z, mean, log_var))
+            z, log_q = self._drawn(said, generator)
+            weights.append(self.log_likelihood(x, self.decoder(z)) + self._log_prior(z) - log_q)
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
     def sample(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from demos.audio.evaluate import table
+from demos.audio.evaluate import over_seeds, table
 from demos.audio.instruments.data import INSTRUMENTS, load_notes
 from demos.audio.instruments.model import Instruments
 from demos.audio.instruments.render import COLUMNS, available, render_notes
@@ -116,3 +116,8 @@ def test_the_real_archives_are_as_described() -> None:
     assert broken_rules(pieces["test"])["out of range"] == 0
     digits = load_digits(folder / "spoken_digits.zip")
     assert sum(d.held_out for d in digits) == 300
+
+
+def test_seeds_give_a_mean_and_a_spread() -> None:
+    assert over_seeds([{"a": 1.0}]) == {"a": 1.0}
+    assert over_seeds([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}]) == {"a": 2.0, "a ±": 1.0}

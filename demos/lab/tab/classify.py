@@ -6,31 +6,17 @@ import html
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from demos.lab.tab import figures
+from demos.lab.garments.spoil import spoilt
+from demos.lab.tab import experiments, figures
 from demos.lab.tab.garments import CHOICES, LIVE, QUIET, example, model, title
 from demos.lab.tab.tiles import chances, pane, row, tile
 from demos.ui.events import guard
 
-__all__ = ["build", "compared", "spoilt"]
+__all__ = ["build", "by_labels", "compared", "measured", "on_digits", "spoilt", "when_spoilt"]
 
 FIRST = "autoregressive"
-
-
-def spoilt(picture: Image.Image, noise: float, angle: float, inverted: bool) -> Image.Image:
-    """A 28 × 28 picture turned by `angle` degrees, inverted, and with Gaussian noise of that size, of 255, added.
-
-    Raises:
-        ValueError: a number out of range.
-    """
-    if not (0 <= noise <= 128 and -180 <= angle <= 180):
-        raise ValueError("Noise lies in 0 to 128, the angle in -180 to 180.")
-    turned = picture.rotate(angle, Image.Resampling.BILINEAR)
-    pixels = np.asarray(ImageOps.invert(turned) if inverted else turned, np.float32)
-    pixels = pixels + np.random.default_rng(0).normal(0, 1, pixels.shape) * noise
-    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
 @guard
@@ -58,6 +44,43 @@ def measured() -> str:
     return figures.bayes_sentence(figures.read())
 
 
+@guard
+def by_labels() -> tuple[str, str]:
+    """The chart of accuracy by the number of labels, and what it is."""
+    found = experiments.read("labels")
+    if not found:
+        return "", experiments.not_yet("labels")
+    return experiments.label_chart(found), (
+        f"Of {found['pictures']:,} training pictures n have a label. The **discriminative** classifier, a small "
+        f"network, learns from those n alone. The **generative** one learns from all: a VAE from the pictures without "
+        f"their labels, then p(z | y) from n labels and from the rest without. It is asked by Bayes’ rule with the "
+        f"importance-weighted p(x | y), {found['draws']} draws. {found['tested']:,} test pictures, means of three "
+        f"seeds; bars: one standard deviation."
+    )
+
+
+@guard
+def when_spoilt() -> tuple[str, str]:
+    """The charts of accuracy under noise and rotation, and what they are."""
+    found = experiments.read("robustness")
+    if not found:
+        return "", experiments.not_yet("robustness")
+    return experiments.robustness_charts(found), (
+        f"{experiments.inverted_sentence(found)}Both as shipped, on {found['tested']:,} test pictures; generative: "
+        f"the VAE that was told labels, its bound by {found['draws']} draw a label. Neither saw spoilt pictures in "
+        f"training."
+    )
+
+
+@guard
+def on_digits() -> tuple[str, str]:
+    """What both say about digits, which are of no class, and where a density puts them."""
+    found = experiments.read("robustness")
+    if "digits" not in found:
+        return "", experiments.not_yet("robustness")
+    return experiments.digits_charts(found), experiments.digits_sentence(found)
+
+
 def build(hand: gr.State) -> None:
     """Lay out the section inside an open `gr.Tab`."""
     gr.Markdown(
@@ -83,7 +106,17 @@ def build(hand: gr.State) -> None:
             )  # fmt: skip
     said = gr.Markdown("", elem_id="lab-classify-note")
     accuracy = gr.Markdown("", elem_id="lab-accuracy")
+    sections = []
+    for words, name, handler in (
+        ("Accuracy by the number of labels", "by-labels", by_labels),
+        ("Noise, rotation, inversion", "when-spoilt", when_spoilt),
+        ("Pictures of neither class: digits", "on-digits", on_digits),
+    ):
+        gr.Markdown(f"### {words}")
+        sections.append((handler, [pane(elem_id=f"lab-{name}"), gr.Markdown("", elem_id=f"lab-{name}-note")]))
     inputs, outputs = [hand, family, noise, angle, inverted], [seen, sure, bayes, said]
     seen.ready(compared, inputs, outputs, **LIVE)
     seen.ready(measured, None, accuracy, **QUIET)
+    for handler, places in sections:
+        seen.ready(handler, None, places, **QUIET)
     gr.on([family.input, noise.input, angle.input, inverted.input], compared, inputs, outputs, **LIVE)

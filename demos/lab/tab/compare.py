@@ -84,6 +84,7 @@ def build(family: gr.Radio) -> None:
         )  # fmt: skip
         charts = pane(elem_id="lab-charts")
         aurocs = pane(elem_id="lab-aurocs")
+    pane(figures.digits_table(), "lab-digits")
     gr.Markdown("### The measures and their traps")
     for title, name in CARDS.items():
         with gr.Accordion(title, open=False):

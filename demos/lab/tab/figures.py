@@ -19,11 +19,13 @@ __all__ = [
     "bayes_sentence",
     "capability_table",
     "charts",
+    "digits_table",
     "read",
     "rows",
 ]
 
 FIGURES = Path(__file__).resolve().parents[3] / "checkpoints" / "lab" / "figures.json"
+DIGITS = FIGURES.with_name("digits.json")
 NOT_YET = "Nothing has been measured yet: run `python -m demos.lab.evaluate --data DIR`, and the figures appear here."
 COLUMNS: Mapping[str, tuple[str, int]] = {
     "parameters": ("Parameters", 0),
@@ -46,13 +48,17 @@ QUESTIONS = {"generation": "Draw x ~ p(x)", "density": "How likely is x", "repre
              "completion": "Complete a part"}  # fmt: skip
 
 
-def read() -> dict[str, Any]:
-    """What `demos.lab.evaluate` wrote; empty before it ran."""
+def _found(path: Path, key: str) -> dict[str, Any]:
     try:
-        found = json.loads(FIGURES.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and found.get("families") else {}
+    return found if isinstance(found, dict) and found.get(key) else {}
+
+
+def read() -> dict[str, Any]:
+    """What `demos.lab.evaluate` wrote; empty before it ran."""
+    return _found(FIGURES, "families")
 
 
 def rows(figures: Mapping[str, Any]) -> list[list[Any]]:
@@ -132,6 +138,33 @@ def auroc_table(figures: Mapping[str, Any]) -> str:
         ]  # fmt: skip
         body.append(("", cells))
     return f"<h3>What tells garments from digits</h3>{table(head, body)}"
+
+
+def digits_table() -> str:
+    """Figures on MNIST beside published ones, as `demos.lab.digits` wrote them; empty before it ran."""
+    found = _found(DIGITS, "models")
+    if not found:
+        return ""
+    head: list[Cell] = [("Model", ""), ("Measured", "number"), ("Kind", ""), ("Published", ""),
+                        ("Parameters", "number"), ("Core minutes", "number")]  # fmt: skip
+    body: list[tuple[str, list[Cell]]] = []
+    for row in found["models"].values():
+        digits = 1 if row["unit"] == "nats" else 3
+        measured = f"{row['value']:.{digits}f} {row['unit']}"
+        published = "; ".join(f"{name}: {value:.2f}" for name, value in row["published"].items())
+        cells: list[Cell] = [
+            (html.escape(row["title"]), ""), (measured, "number"), (html.escape(_kind(row)), ""),
+            (html.escape(published), ""), (f"{row['parameters']:,}", "number"),
+            (f"{row['core_minutes']:.0f}", "number"),
+        ]  # fmt: skip
+        body.append(("", cells))
+    note = f'<p class="soft">{html.escape(found["note"])}</p>'
+    return f"<h3>On MNIST, beside published figures</h3>{table(head, body)}{note}"
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    weighted = row.get("importance")
+    return row["kind"] if weighted is None else f"{row['kind']}; with {row['draws']} draws {weighted:.1f}"
 
 
 def bayes_sentence(figures: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from demos.lab.tab import classify, compare, gallery, learn, playground
+from demos.lab.tab import augment, classify, compare, gallery, learn, playground
 from demos.lab.tab.endpoints import families, family_encode, family_log_prob, family_sample
 
 __all__ = ["TITLE", "build"]
@@ -22,6 +22,8 @@ def build() -> None:
             compare.build(family)
         with gr.Tab("Classify", render_children=False):
             classify.build(hand)
+        with gr.Tab("Augment", render_children=False):
+            augment.build()
         with gr.Tab("Learn", render_children=False):
             learn.build()
     for endpoint in (family_sample, family_log_prob, family_encode, families):
