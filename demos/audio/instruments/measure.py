@@ -115,7 +115,7 @@ def judged(model: Instruments, notes: list[Note], judge: Classifier) -> Row:
     real, made = [], []
     with torch.inference_mode():
         for note in tqdm(held, "judge"):
-            played = model.play(model.names[note.instrument], float(np.clip(note.pitch, 24, 100)), 1.5).samples
+            played = model.play(model.names[note.instrument], float(np.clip(note.pitch, 24, 100)), 1.5, 1.0).samples
             played = played * 0.9 / max(1e-6, float(np.abs(played).max()))
             real.append(int(judge(heard(note.samples)).argmax()) == note.instrument)
             made.append(int(judge(heard(played)).argmax()) == note.instrument)

@@ -20,7 +20,8 @@ from demos.families.vae import kl_divergence, reparametrise
 
 __all__ = ["places", "resynthesise", "train_instruments", "train_note_judge"]
 
-FRAMES = 201
+FRAMES, EXCERPT = 201, 81
+NOISE_DB = -50
 KL_WEIGHT = 0.01
 
 
@@ -93,17 +94,24 @@ def train_instruments(run: Run) -> None:
 
 
 def train_note_judge(run: Run) -> None:
-    """The classifier of instruments, on real notes alone, with random gains and spectral tilt."""
+    """The classifier of instruments, on real notes alone, with random gains, spectral tilt and noise.
+
+    A recording's noise, silence and length would give its instrument away; hence the noise, and see `heard`.
+    """
     notes = Notes(load_notes(run.data / "notes.zip", run.cache), run.device)
     model = run.ready(Classifier(MEL.mels, 96, INSTRUMENTS))
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
-        batch = notes.batch(run.batch, FRAMES, rng)
-        mel = MEL(batch["samples"])
+        pick = torch.multinomial(notes.weight, run.batch, replacement=True, generator=rng).tolist()
+        later, floor = 0.15 * torch.rand(run.batch, generator=rng), -70 + 40 * torch.rand(run.batch, 1, generator=rng)
+        x = torch.stack([excerpt(notes.train[i].samples, float(t)) for i, t in zip(pick, later, strict=True)])
+        noise = torch.randn(x.shape, generator=rng) * x.abs().amax(1, keepdim=True) * 10 ** (floor / 20)
+        mel = MEL((x + noise).to(run.device))
         tilt = torch.randn(2, len(mel), 1, 1, generator=rng).to(run.device) * torch.tensor([1.0, 0.5]).view(2, 1, 1, 1)
         slope = torch.linspace(-1, 1, MEL.mels, device=run.device).view(1, -1, 1)
         logits = model((mel + tilt[0] + tilt[1] * slope).clamp_min(np.log(1e-5)))
-        return {"loss": F.cross_entropy(logits.float(), batch["instrument"], label_smoothing=0.05)}
+        label = torch.tensor([notes.train[i].instrument for i in pick], device=run.device)
+        return {"loss": F.cross_entropy(logits.float(), label, label_smoothing=0.05)}
 
     @torch.inference_mode()
     def report(ema: nn.Module, step: int) -> dict[str, float]:
@@ -114,8 +122,19 @@ def train_note_judge(run: Run) -> None:
     run.write("audio_judges/notes", ema)
 
 
+def excerpt(samples: np.ndarray, later: float = 0.0) -> Tensor:
+    """`EXCERPT` frames of a note `(N,)`, from `later` seconds after it first comes within 6 dB of its loudest frame."""
+    level = np.square(samples[: len(samples) // HOP * HOP].reshape(-1, HOP)).mean(1)
+    start = int(np.argmax(level >= level.max() / 4)) * HOP + round(later * SAMPLE_RATE)
+    cut = samples[start : start + (EXCERPT - 1) * HOP]
+    return torch.from_numpy(np.pad(cut, (0, (EXCERPT - 1) * HOP - len(cut))).astype(np.float32))
+
+
 def heard(samples: np.ndarray) -> Tensor:
-    """Log-mel frames `(1, mels, FRAMES)` of a note's first second, as the judge hears it."""
-    length = (FRAMES - 1) * HOP
-    cut = samples[:length]
-    return MEL(torch.from_numpy(np.pad(cut, (0, length - len(cut))).astype(np.float32))[None])
+    """Log-mel frames `(1, mels, EXCERPT)` of a note's attack and what follows, as the judge hears it, over soft noise.
+
+    What a recording holds before the attack, and how long it goes on, are not the instrument's.
+    """
+    cut = excerpt(samples)
+    noise = torch.randn(cut.shape, generator=torch.Generator().manual_seed(0)) * cut.abs().max() * 10 ** (NOISE_DB / 20)
+    return MEL((cut + noise)[None])
