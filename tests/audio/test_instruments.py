@@ -16,7 +16,7 @@ from demos.audio.instruments.data import FLOOR_DB, HOP, INSTRUMENTS, MEL, SAMPLE
 from demos.audio.instruments.measure import distances, neighbour, pitch_errors, speed, tracker_errors
 from demos.audio.instruments.model import Instruments, Touch, TuneNote
 from demos.audio.instruments.networks import InstrumentModel
-from demos.audio.instruments.training import instrument_losses, places, resynthesise
+from demos.audio.instruments.training import EXCERPT, excerpt, heard, instrument_losses, places, resynthesise
 from demos.audio.pitch import track
 from demos.audio.synthesiser import harmonics
 from demos.core.cancel import Cancelled
@@ -335,3 +335,13 @@ class TestLoading:
         assert not model.network.training and not any(p.requires_grad for p in model.network.parameters())
         whole = InstrumentModel()
         assert sum(p.numel() for p in whole.parameters()) < 5e6 and len(whole.places) == len(INSTRUMENTS) == 15
+
+
+def test_the_judge_hears_a_note_from_its_attack_on() -> None:
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    sound = (0.8 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    late = np.concatenate([1e-3 * sound[:7200], sound])
+    assert torch.allclose(excerpt(late), excerpt(sound), atol=1e-5) and len(excerpt(sound)) == (EXCERPT - 1) * HOP
+    assert not excerpt(sound[:2400])[2400:].any() and excerpt(sound[:2400])[:2400].any()
+    assert torch.equal(excerpt(sound, 0.1)[:2400], excerpt(sound)[2400:4800])
+    assert heard(sound).shape == (1, MEL.mels, EXCERPT) and torch.equal(heard(sound), heard(sound))

@@ -18,7 +18,7 @@ from demos.core.fit import fit
 from demos.core.stages import Run
 from demos.families.vae import kl_divergence, reparametrise
 
-__all__ = ["places", "resynthesise", "train_instruments", "train_note_judge"]
+__all__ = ["EXCERPT", "excerpt", "heard", "places", "resynthesise", "train_instruments", "train_note_judge"]
 
 FRAMES, EXCERPT = 201, 81
 NOISE_DB = -50
