@@ -344,4 +344,4 @@ def test_the_judge_hears_a_note_from_its_attack_on() -> None:
     assert torch.allclose(excerpt(late), excerpt(sound), atol=1e-5) and len(excerpt(sound)) == (EXCERPT - 1) * HOP
     assert not excerpt(sound[:2400])[2400:].any() and excerpt(sound[:2400])[:2400].any()
     assert torch.equal(excerpt(sound, 0.1)[:2400], excerpt(sound)[2400:4800])
-    assert heard(sound).shape == (1, MEL.mels, EXCERPT) and torch.equal(heard(sound), heard(sound))
+    assert heard(sound).shape == (1, MEL.mels, EXCERPT // 2 + 1) and torch.equal(heard(sound), heard(sound))
