@@ -131,7 +131,7 @@ def excerpt(samples: np.ndarray, later: float = 0.0) -> Tensor:
 
 
 def heard(samples: np.ndarray) -> Tensor:
-    """Log-mel frames `(1, mels, EXCERPT // 2 + 1)` of a note's attack and what follows, as the judge hears it, over soft noise.
+    """Log-mel frames `(1, mels, EXCERPT // 2 + 1)` of an attack and what follows, over soft noise, for the judge.
 
     What a recording holds before the attack, and how long it goes on, are not the instrument's.
     """
