@@ -55,6 +55,10 @@ PRESET_TITLES = {
     "gauguin_te_fare_1892": "Te Fare, Gauguin",
     "degas_dance_foyer_1872": "Dance Foyer, Degas",
     "monet_charing_cross_bridge": "Charing Cross, Monet",
+    "Onyx_006": "Onyx",
+    "Rocks_001": "Dry stone",
+    "Terrazzo_015": "Terrazzo",
+    "Rust_005": "Rust",
 }
 
 

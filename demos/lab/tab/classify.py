@@ -10,7 +10,7 @@ from PIL import Image
 
 from demos.lab.garments.spoil import spoilt
 from demos.lab.tab import experiments, figures
-from demos.lab.tab.garments import CHOICES, LIVE, QUIET, example, model, title
+from demos.lab.tab.garments import CHOICES, LIVE, QUIET, example, model, within
 from demos.lab.tab.tiles import chances, pane, row, tile
 from demos.ui.events import guard
 
@@ -31,7 +31,7 @@ def compared(hand: Image.Image | None, family: str, noise: float, angle: float, 
         return tiles, sure, f'<p class="said">{html.escape(can["note"])} So there is no Bayes’ rule.</p>', ""
     found = garments.log_prob(family, picture)
     said = (
-        f"p(y | x) always sums to 1, whatever the picture shows. The {title(family)} density also says how likely the "
+        f"p(y | x) always sums to 1, whatever the picture shows. The {within(family)} density also says how likely the "
         f"picture is at all: {found.bits_per_dim:.2f} bits per dimension ({found.kind}), less likely than "
         f"{found.percentile:.0f} % of test garments."
     )

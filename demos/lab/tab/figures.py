@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from demos.lab.tab.garments import FAMILIES, model, title
+from demos.lab.tab.garments import FAMILIES, model, title, within
 from demos.lab.tab.tiles import Cell, meter, table
 
 __all__ = [
@@ -174,5 +174,5 @@ def bayes_sentence(figures: Mapping[str, Any]) -> str:
         return NOT_YET
     return (
         f"Measured on {found['n']:,} test pictures: the classifier names {100 * found['discriminative']:.1f} % right, "
-        f"Bayes’ rule with the {title(found['family'])} density {100 * found['generative']:.1f} %."
+        f"Bayes’ rule with the {within(found['family'])} density {100 * found['generative']:.1f} %."
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY", "CHOICES", "EXAMPLE", "FIRST", "LABELS", "LANE", "LIVE", "LONG", "QUIET", "example", "hand_html", "label_of",
-    "model", "of_drawing", "title", "watched",
+    "model", "of_drawing", "title", "watched", "within",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -60,6 +60,12 @@ def model() -> Garments:
 def title(family: str) -> str:
     """A family's name as people call it."""
     return FAMILIES[family][0] if family in FAMILIES else family
+
+
+def within(family: str) -> str:
+    """A family's name inside a sentence."""
+    name = title(family)
+    return name if name.isupper() else name.lower()
 
 
 def label_of(choice: str | None) -> str | None:
