@@ -58,7 +58,7 @@ PRESET_TITLES = {
     "Onyx_006": "Onyx",
     "Rocks_001": "Dry stone",
     "Terrazzo_015": "Terrazzo",
-    "Rust_005": "Rust",
+    "Bark_001": "Bark",
 }
 
 
