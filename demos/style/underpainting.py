@@ -21,7 +21,7 @@ from demos.style.matching import Patches, rebuilt
 __all__ = ["underpaint"]
 
 SIDE, QUERIES, NOISE = 9, 1024, 0.25
-STRIDE, WIDE = 3, 4
+STRIDE, WIDE = 3, 5
 """Pixels between patches; the second where a picture is larger than any level."""
 ROUNDS, KEEP = 2, 1.0
 SMALLEST = 16

@@ -105,7 +105,7 @@ def _styles(presets: list[str], source: gr.State) -> dict[str, Any]:
     with gr.Tabs(selected=GALLERY, elem_id="style-tabs") as tabs:
         with gr.Tab("Styles", id=GALLERY) as gallery_tab:
             gallery = gr.Gallery(
-                label="Choose a style; each is painted from its code", columns=8, elem_id="style-gallery",
+                label="Choose a style; each is painted from its code", columns=10, elem_id="style-gallery",
                 **THUMBNAILS,
             )  # fmt: skip
             with gr.Row(equal_height=True):
