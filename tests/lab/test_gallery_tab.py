@@ -254,7 +254,7 @@ def test_measured_figures_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch,
     assert [r[0] for r in rows] == ["Normalizing flow", "GAN", "Floor: real pictures"]
     assert rows[0][2:7] == [1234, None, 2.718, None, 9.13] and rows[1][4] is None and "2,000 samples" in said
     assert "9.13" in charts and "0.089" in aurocs
-    assert "92.1 %" in classify.measured() and "Normalizing flow density 80.5 %" in classify.measured()
+    assert "92.1 %" in classify.measured() and "normalizing flow density 80.5 %" in classify.measured()
     path.write_text("{", encoding="utf-8")
     assert figures.read() == {}
 
