@@ -21,18 +21,7 @@ from demos.lab.garments.data import bits_per_dim, dequantised
 from demos.lab.garments.gated import GatedPixelCNN, in_blocks, out_of_blocks
 from demos.lab.garments.subscale import SubscaleFlow
 from demos.lab.tab import figures
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def shaken(network: Any, amount: float = 0.1) -> Any:
-    generator = rng(7)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.add_(amount * torch.randn(weight.shape, generator=generator))
-    return network.eval()
+from tests.lab.shaken import rng, shaken
 
 
 def pixelcnn(values: int = 2, side: int = 4, depth: int = 2) -> GatedPixelCNN:

@@ -20,19 +20,7 @@ from demos.lab.garments.kinds import KINDS, bits, draw, encode, given, pictures
 from demos.lab.garments.layers import Given
 from demos.lab.garments.unet import GarmentScore
 from demos.lab.garments.vae import GarmentVAE
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def shaken(network: Any, amount: float = 0.1) -> Any:
-    """The network with all weights moved, those that begin at zero too."""
-    generator = rng(7)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.add_(amount * torch.randn(weight.shape, generator=generator).to(weight))
-    return network.eval()
+from tests.lab.shaken import rng, shaken
 
 
 def networks() -> dict[str, Any]:

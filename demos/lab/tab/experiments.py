@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,11 +34,7 @@ SURE = 0.9
 
 def read(stage: str) -> dict[str, Any]:
     """What a stage of `demos.lab.experiments` wrote; empty before it ran."""
-    try:
-        found = json.loads((figures.FIGURES.parent / f"{stage}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and found.get("rows") else {}
+    return figures.found_in(figures.FIGURES.with_name(f"{stage}.json"), "rows")
 
 
 def not_yet(stage: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "capability_table",
     "charts",
     "digits_table",
+    "found_in",
     "read",
     "rows",
 ]
@@ -48,7 +49,8 @@ QUESTIONS = {"generation": "Draw x ~ p(x)", "density": "How likely is x", "repre
              "completion": "Complete a part"}  # fmt: skip
 
 
-def _found(path: Path, key: str) -> dict[str, Any]:
+def found_in(path: Path, key: str) -> dict[str, Any]:
+    """What a program wrote into a JSON file; empty before it ran, that is without anything under `key`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -58,7 +60,7 @@ def _found(path: Path, key: str) -> dict[str, Any]:
 
 def read() -> dict[str, Any]:
     """What `demos.lab.evaluate` wrote; empty before it ran."""
-    return _found(FIGURES, "families")
+    return found_in(FIGURES, "families")
 
 
 def rows(figures: Mapping[str, Any]) -> list[list[Any]]:
@@ -142,7 +144,7 @@ def auroc_table(figures: Mapping[str, Any]) -> str:
 
 def digits_table() -> str:
     """Figures on MNIST beside published ones, as `demos.lab.digits` wrote them; empty before it ran."""
-    found = _found(DIGITS, "models")
+    found = found_in(DIGITS, "models")
     if not found:
         return ""
     head: list[Cell] = [("Model", ""), ("Measured", "number"), ("Kind", ""), ("Published", ""),
