@@ -33,7 +33,7 @@ RING = json.dumps(
 FUNCTIONS = {
     "sketch_to_image", "sketch_styles", "play_note", "transfer_timbre", "instruments", "harmonise", "speak_digits",
     "voices", "restyle", "style_presets", "score_image", "fit_detector", "score_folder", "family_sample",
-    "family_log_prob", "family_encode", "families",
+    "family_log_prob", "family_encode", "families", "augment_classifier",
 }  # fmt: skip
 Write = Callable[[str, bytes], Path]
 

@@ -21,7 +21,7 @@ from PIL import Image
 from demos.core.checkpoint import find
 from demos.lab import tab
 from demos.lab.model import Garments
-from demos.lab.tab import asking, classify, compare, completing, figures, garments, latents, sampling, spoiling
+from demos.lab.tab import asking, augment, classify, compare, completing, figures, garments, latents, sampling, spoiling
 from demos.lab.tab.stage import FAMILIES
 from demos.lab.tab.taxonomy import BRANCHES, taxonomy
 from demos.ui.events import JOBS
@@ -307,6 +307,25 @@ def test_endpoints_sample_score_encode_and_tell(client: Client, write: Write, mo
         assert set(found) == {"bits_per_dim", "kind", "percentile"} and found["kind"] == "exact"
         assert len(client.predict("vae", image, api_name="/family_encode")) == 40
     assert client.predict(api_name="/families") == model.families()
+
+
+def test_the_endpoint_augments_with_the_same_result_for_the_same_seed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demos.lab.garments.augment.steps_for", lambda n: 20)
+    augment.experiment.cache_clear()
+    first, same = (client.predict("gan", n=10, seed=3, api_name="/augment_classifier") for _ in range(2))
+    assert first == same and len(first["steps"]) == len(first["alone"]) == len(first["joined"]) > 1
+    assert all(0 <= share <= 1 for share in first["alone"] + first["joined"])
+    for given, sentence in (
+        ({"family": "x"}, "no such family"),
+        ({"family": "energy"}, "too long"),
+        ({"family": "vae", "n": 9}, "from 10 to 200"),
+        ({"family": "vae", "seed": -1}, "from 0 to"),
+    ):
+        with pytest.raises(AppError, match=sentence):
+            client.predict(**given, api_name="/augment_classifier")
+    augment.experiment.cache_clear()
 
 
 @pytest.mark.parametrize(

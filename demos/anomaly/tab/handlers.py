@@ -13,6 +13,7 @@ from PIL import Image
 
 from demos.core.cancel import Cancelled
 from demos.core.media import data_uri, open_image, png_bytes
+from demos.core.once import once
 from demos.core.strokes import Drawing, rasterise
 from demos.ui.controls import bar
 from demos.ui.events import JOBS, Step, guard, stream
@@ -32,7 +33,7 @@ Own = dict[str, Any]
 """A visitor's detectors by name; not spelled out, because Gradio reads the types of a handler while it runs."""
 
 
-@functools.cache
+@once
 def model() -> "AnomalyModel":
     """The model, loaded at its first use."""
     from demos.anomaly.model import AnomalyModel

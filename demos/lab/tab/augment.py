@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from demos.core.cancel import Cancelled
+from demos.core.once import once
 from demos.lab.tab import experiments
 from demos.lab.tab.garments import LONG, QUIET, model, title, watched
 from demos.lab.tab.lines import lines
@@ -49,7 +49,7 @@ def _archive() -> Path | None:
     return path if path.is_file() else None
 
 
-@functools.cache
+@once
 def experiment() -> Augmentation:
     """The experiment with the shipped models."""
     from demos.lab.garments.augment import Augmentation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from PIL import Image
 
 from demos.core.cancel import OnStep
 from demos.core.media import Picture
+from demos.core.once import once
 from demos.core.strokes import Drawing, render
 from demos.lab.tab.stage import FAMILIES
 from demos.lab.tab.tiles import pixels
@@ -49,7 +49,7 @@ EXAMPLE = json.dumps({
 """A T-shirt in seven strokes, to begin with."""
 
 
-@functools.cache
+@once
 def model() -> Garments:
     """The six families, loaded at their first use."""
     from demos.lab.model import Garments

@@ -1,7 +1,6 @@
 """What the page calls about the playground: train and watch, pause, step, begin anew."""
 
 import asyncio
-import functools
 import itertools
 import json
 import os
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 
 from demos.core.cancel import Cancelled
+from demos.core.once import once
 from demos.ui.events import JOBS, CancelToken, guard
 from demos.ui.files import uploaded
 
@@ -40,7 +40,7 @@ PERIOD_S, WAITING_S, REST_S = 0.11, 0.5, 0.02
 MOST_VISITORS = 64
 
 
-@functools.cache
+@once
 def trainer() -> "Trainer":
     """The line of all visitors' trainings."""
     from demos.lab.trainer import Trainer
@@ -48,7 +48,7 @@ def trainer() -> "Trainer":
     return Trainer(workers=max(1, (os.cpu_count() or 2) // 2))
 
 
-@functools.cache
+@once
 def painters() -> ThreadPoolExecutor:
     """The threads that begin sessions and draw frames: two, so that many visitors leave room for the training."""
     from demos.lab.trainer import compute_alone

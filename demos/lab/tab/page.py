@@ -3,7 +3,7 @@
 import gradio as gr
 
 from demos.lab.tab import augment, classify, compare, gallery, learn, playground
-from demos.lab.tab.endpoints import families, family_encode, family_log_prob, family_sample
+from demos.lab.tab.endpoints import augment_classifier, families, family_encode, family_log_prob, family_sample
 
 __all__ = ["TITLE", "build"]
 
@@ -26,5 +26,5 @@ def build() -> None:
             augment.build()
         with gr.Tab("Learn", render_children=False):
             learn.build()
-    for endpoint in (family_sample, family_log_prob, family_encode, families):
+    for endpoint in (family_sample, family_log_prob, family_encode, families, augment_classifier):
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_id="lab-api", concurrency_limit=2)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from demos.core.cancel import Cancelled, OnStep
 from demos.core.media import data_uri, png_bytes, zip_bytes, zip_pictures
+from demos.core.once import once
 from demos.core.seed import random_seed
 from demos.core.strokes import Drawing, rasterise, render
 from demos.ui.controls import bar, remember
@@ -77,7 +78,7 @@ class Shown:
     request: Request
 
 
-@functools.cache
+@once
 def model() -> "SketchModel":
     """The model, loaded at its first use."""
     from demos.sketch.model import SketchModel
@@ -98,7 +99,7 @@ def examples() -> list[dict[str, Any]]:
     return [json.loads(f.read_text(encoding="utf-8")) for f in sorted((FOLDER / "examples").glob("*.json"))]
 
 
-@functools.cache
+@once
 def example_pictures() -> list[tuple[Image.Image, str]]:
     """Every example's drawing beside what the model makes of it, once a process."""
     pairs = []

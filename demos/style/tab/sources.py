@@ -15,6 +15,7 @@ import numpy as np
 from gradio.media import get_image
 from PIL import Image
 
+from demos.core.once import once
 from demos.core.strokes import Drawing, Stroke, parse_colour, render
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ PICTURE, DRAWING, SAMPLE = "picture", "drawing", "sample:"
 WAVES = ("#3e7bf0", "#f9c81d", "#1b1b1f", "#16b8b0", "#e5484d", "#f4f2ef")
 
 
-@functools.cache
+@once
 def model() -> "StyleModel":
     """The model, loaded at its first use."""
     from demos.style.model import StyleModel
