@@ -317,12 +317,11 @@ def test_the_endpoint_augments_with_the_same_result_for_the_same_seed(
     first, same = (client.predict("gan", n=10, seed=3, api_name="/augment_classifier") for _ in range(2))
     assert first == same and len(first["steps"]) == len(first["alone"]) == len(first["joined"]) > 1
     assert all(0 <= share <= 1 for share in first["alone"] + first["joined"])
-    for given, sentence in (
-        ({"family": "x"}, "no such family"),
-        ({"family": "energy"}, "too long"),
-        ({"family": "vae", "n": 9}, "from 10 to 200"),
-        ({"family": "vae", "seed": -1}, "from 0 to"),
-    ):
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"family": "x"}, "no such family"), ({"family": "energy"}, "too long"),
+        ({"family": "vae", "n": 9}, "from 10 to 200"), ({"family": "vae", "seed": -1}, "from 0 to"),
+    ]  # fmt: skip
+    for given, sentence in refused:
         with pytest.raises(AppError, match=sentence):
             client.predict(**given, api_name="/augment_classifier")
     augment.experiment.cache_clear()
