@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from demos.audio.instruments.training import train_instruments, train_note_judge
+from demos.audio.instruments.judge import train_note_judge
+from demos.audio.instruments.training import train_instruments
 from demos.audio.music.training import train_music
 from demos.audio.voice.training import train_digit_judge, train_flow, train_vocoder, train_voice_judge
 from demos.core.stages import Preset, Run, train_stage
@@ -36,7 +37,7 @@ JUDGES = ("note_judge", "digit_judge", "voice_judge")
 PRESETS = {
     "cpu": Preset(
         {"instruments": 16, "music": 16, "vocoder": 16, "flow": 32} | dict.fromkeys(JUDGES, 32),
-        {"instruments": 60, "music": 60, "vocoder": 45, "flow": 30} | dict.fromkeys(JUDGES, 4),
+        {"instruments": 60, "music": 60, "vocoder": 45, "flow": 30} | dict.fromkeys(JUDGES, 4) | {"note_judge": 11},
     ),
     "gpu": Preset(
         {"instruments": 64, "music": 64, "vocoder": 64, "flow": 128} | dict.fromkeys(JUDGES, 128),

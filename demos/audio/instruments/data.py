@@ -33,7 +33,9 @@ __all__ = [
     "Note",
     "Notes",
     "analyse",
+    "end_of",
     "load_notes",
+    "onset_of",
     "stiffness",
 ]
 
@@ -46,7 +48,7 @@ INSTRUMENTS = (
 )  # fmt: skip
 STRUCK = ("piano", "guitar", "banjo")
 CUT_SECONDS = 2.95
-VERSION = 1
+VERSION = 2
 EXTRA = "fluid_notes.zip"
 
 
@@ -89,8 +91,22 @@ def analyse(samples: np.ndarray, f0_hz: float) -> tuple[np.ndarray, np.ndarray, 
     else:
         curve = np.full_like(curve, f0_hz)
     level = level_db(torch.from_numpy(samples)[None], HOP)[0].numpy()
-    onset = float(np.argmax(level > level.max() - 25)) * HOP / SAMPLE_RATE
-    return curve.astype(np.float32), level, onset
+    return curve.astype(np.float32), level, onset_of(level)
+
+
+def onset_of(level: np.ndarray) -> float:
+    """Seconds until the onset: the last time below -20 dB of the peak before the level `(M,)` first comes within 6 dB.
+
+    What sounds before is the room, or a finger on a string.
+    """
+    near = int(np.argmax(level >= level.max() - 6))
+    quiet = np.flatnonzero(level[:near] < level.max() - 20)
+    return (int(quiet[-1]) + 1 if len(quiet) else 0) * HOP / SAMPLE_RATE
+
+
+def end_of(level: np.ndarray) -> float:
+    """Seconds until the level `(M,)` is more than 30 dB below its peak for good."""
+    return (int(np.flatnonzero(level > level.max() - 30)[-1]) + 1) * HOP / SAMPLE_RATE
 
 
 def stiffness(samples: np.ndarray, f0_hz: float) -> float:
@@ -182,7 +198,7 @@ def crop(note: Note, frames: int, where: float, other: float, start: float) -> d
         cut = note.samples[first * HOP : first * HOP + length]
         return np.pad(cut, (0, length - len(cut)))
 
-    end = len(note.samples) / SAMPLE_RATE if note.whole else 1e3
+    end = end_of(note.level) if note.whole else 1e3
     return {
         "samples": sound(at),
         "heard": sound(round(other * last)),

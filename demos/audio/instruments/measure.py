@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from demos.audio.classifier import Classifier
 from demos.audio.instruments.data import HOP, INSTRUMENTS, SAMPLE_RATE, Note
+from demos.audio.instruments.judge import heard, height
 from demos.audio.instruments.model import Instruments, Touch
 from demos.audio.instruments.render import PROGRAMS, available, render_notes
-from demos.audio.instruments.training import heard, resynthesise
+from demos.audio.instruments.training import resynthesise
 from demos.audio.pitch import track
 from demos.audio.spectra import log_spectral_distance, spectral_distance
 
@@ -110,13 +111,15 @@ def speed(model: Instruments) -> Row:
 
 
 def judged(model: Instruments, notes: list[Note], judge: Classifier) -> Row:
-    """Accuracy of the judge on real held-out notes and on notes played at their pitches."""
+    """Accuracy of the judge on held-out notes as they are, resynthesised, and played at their pitches."""
     held = [n for n in notes if n.held_out]
-    real, made = [], []
+    right: dict[str, list[bool]] = {"real": [], "resynthesised": [], "generated": []}
     with torch.inference_mode():
-        for note in tqdm(held, "judge"):
-            played = model.play(model.names[note.instrument], float(np.clip(note.pitch, 24, 100)), 1.5, 1.0).samples
-            played = played * 0.9 / max(1e-6, float(np.abs(played).max()))
-            real.append(int(judge(heard(note.samples)).argmax()) == note.instrument)
-            made.append(int(judge(heard(played)).argmax()) == note.instrument)
-    return {"real": float(np.mean(real)), "generated": float(np.mean(made))}
+        for seed, note in enumerate(tqdm(held, "judge")):
+            pitch = float(np.clip(note.pitch, 24, 100))
+            played = model.play(model.names[note.instrument], pitch, 1.5, 1.0, seed=seed).samples
+            sounds = (note.samples, resynthesise(model.network, note), played)
+            for samples, named in zip(sounds, right.values(), strict=True):
+                loud = samples * 0.9 / max(1e-6, float(np.abs(samples).max()))
+                named.append(int(judge(heard(loud, height(note))).argmax()) == note.instrument)
+    return {name: float(np.mean(named)) for name, named in right.items()}

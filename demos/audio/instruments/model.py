@@ -141,18 +141,15 @@ class Instruments:
             loudness: 0 to 1, over 24 dB.
             touch: vibrato and attack.
             glide_to: another instrument that the note becomes.
-            seed: of the noise; None or negative draws one.
+            seed: of the playing and of the noise; None or negative draws one.
             on_step: called as `on_step(i, n, preview)`; may raise `Cancelled`.
 
         Raises:
             ValueError: a setting is out of range.
         """
-        touch, seed = touch or Touch(), normalise_seed(seed)
-        seconds = number_in(LIMITS, "seconds", seconds)
-        curves = self._note(
-            number_in(LIMITS, "pitch", pitch), seconds, number_in(LIMITS, "loudness", loudness), touch, instrument
-        )
+        seed, note = normalise_seed(seed), self._checked(TuneNote(pitch, 0.0, seconds, loudness))
         z = torch.from_numpy(self.timbre(instrument)).float()[None]
+        curves = self._notes([note], z, seed, touch)[0]
         if glide_to is not None:
             end = torch.from_numpy(self.timbre(glide_to)).float()
             way = torch.linspace(0, 1, len(curves.f0_hz))[:, None]
@@ -199,8 +196,8 @@ class Instruments:
         made = np.zeros((len(tunes), math.ceil(end * SAMPLE_RATE)), np.float32)
         batches = _batches(parts)
         for i, batch in enumerate(batches):
-            curves = [self._note(n.pitch, n.seconds, n.loudness, Touch(), timbres[voice]) for voice, n in batch]
             z = torch.from_numpy(np.stack([timbres[voice] for voice, _ in batch])).float()
+            curves = self._notes([note for _, note in batch], z, seed + i)
             for (voice, note), samples in zip(batch, self._render(curves, z, seed + i, None), strict=True):
                 at = round(note.start * SAMPLE_RATE)
                 made[voice, at : at + len(samples)] += fade(samples, SAMPLE_RATE)[: made.shape[1] - at]
@@ -261,23 +258,27 @@ class Instruments:
             raise ValueError(f"Notes must start within {LONGEST_TUNE:g} seconds.")
         return replace(note, **{s: number_in(LIMITS, s, getattr(note, s)) for s in ("pitch", "seconds", "loudness")})
 
-    def _note(self, pitch: float, seconds: float, loudness: float, touch: Touch, instrument: Timbre) -> Curves:
-        """The curves of one note, the room's tail included."""
+    def _notes(self, notes: Sequence[TuneNote], z: Tensor, seed: int, touch: Touch | None = None) -> list[Curves]:
+        """The curves of single notes, the room's tail included, as the player draws them for timbres `(B, Z)`."""
+        touch = touch or Touch()
         vibrato, attack = number_in(LIMITS, "vibrato", touch.vibrato), number_in(LIMITS, "attack", touch.attack)
-        time = np.arange(math.ceil((seconds + TAIL) * SAMPLE_RATE / HOP) + 1) * HOP / SAMPLE_RATE
-        f0 = 440 * 2 ** ((pitch - 69) / 12)
-        swing = vibrato * np.clip(time / 0.4 - 0.5, 0, 1) * np.sin(2 * np.pi * VIBRATO_HZ * time)
-        with torch.inference_mode():
-            shape = self.network.envelope(
-                torch.from_numpy(self.timbre(instrument)).float()[None].to(self.device),
-                torch.tensor([f0], device=self.device).float(),
-                torch.from_numpy(time).float()[None].to(self.device),
-                torch.from_numpy(np.maximum(seconds - time, 0)).float()[None].to(self.device),
-            )[0].cpu().double().numpy()  # fmt: skip
-        level = PEAK_DB[0] + (PEAK_DB[1] - PEAK_DB[0]) * loudness + shape
-        level += 20 * np.log10(np.clip(time / max(attack, 0.004), 1e-4, 1))
-        level -= 60 * np.clip((time - seconds + RELEASE) / RELEASE, 0, 2)
-        return Curves(f0 * 2 ** (swing / 1200), np.maximum(level, FLOOR_DB), np.ones(len(time)))
+        longest = max(note.seconds for note in notes) + TAIL
+        time = np.arange(math.ceil(longest * SAMPLE_RATE / HOP) + 1) * HOP / SAMPLE_RATE
+        f0 = np.array([440 * 2 ** ((note.pitch - 69) / 12) for note in notes])
+        left = np.maximum(np.array([[note.seconds] for note in notes]) - time, 0)
+        noise = torch.randn(left.shape, generator=generator(seed)).to(self.device)
+        with self.lane.hold(), torch.inference_mode(), autocast(self.device):
+            pitch, seconds, until = (torch.from_numpy(x).float().to(self.device) for x in (f0, time, left))
+            shape = self.network.player.curves(z.to(self.device), pitch, seconds.expand_as(until), until, noise)
+        swing = 2 ** (vibrato * np.clip(time / 0.4 - 0.5, 0, 1) * np.sin(2 * np.pi * VIBRATO_HZ * time) / 1200)
+        swell = 20 * np.log10(np.clip(time / max(attack, 0.004), 1e-4, 1))
+        made = []
+        for note, f, below, rest in zip(notes, f0, shape.cpu().double().numpy(), left, strict=True):
+            level = PEAK_DB[0] + (PEAK_DB[1] - PEAK_DB[0]) * note.loudness + np.minimum(below, 0) + swell
+            level += FLOOR_DB * np.clip(1 - rest / RELEASE, 0, 1)
+            count = math.ceil((note.seconds + TAIL) * SAMPLE_RATE / HOP) + 1
+            made.append(Curves(f * swing[:count], np.maximum(level, FLOOR_DB)[:count], np.ones(count)))
+        return made
 
     def _render(self, curves: list[Curves], z: Tensor, seed: int, on_step: OnStep | None) -> list[np.ndarray]:
         """Sounds of curves, computed together; `z` `(B, Z)` or `(B, M, Z)`."""

@@ -3,7 +3,8 @@
 An encoder hears a note and says which timbre z it has; a decoder turns pitch, level, time since onset and z into the
 amplitudes of partials and of noise that a synthesiser plays (DDSP, Engel et al. 2020, arXiv:2001.04643). Each kind of
 instrument has a centre, p(z | kind) = N(centre, `SPREAD`²), and the centres together are the prior from which a new
-instrument is invented. A second, tiny network draws the envelope of a note that nobody has played yet.
+instrument is invented. A second, small network draws how loud a note that nobody has played yet is over time: flow
+matching, because a player never does the same twice.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from torch import Tensor, nn
 from demos.audio.classifier import Listener
 from demos.audio.instruments.data import FLOOR_DB, HOP, INSTRUMENTS, MEL, SAMPLE_RATE
 from demos.audio.synthesiser import FRAMES_A_BLOCK, echoes, filtered_noise, harmonic_parts
+from demos.families.score import euler, schedule
 
-__all__ = ["SPREAD", "Envelope", "InstrumentModel", "amplitude"]
+__all__ = ["SPREAD", "InstrumentModel", "Player", "amplitude"]
 
 SPREAD = 0.3
-ENVELOPE_SECONDS = 0.5
+RELEASE_SECONDS = 0.5
+PLAYER_STEPS = 8
+TIME_WAVES = 6
 LEAST_STIFFNESS = 2e-5
 
 
@@ -46,12 +50,23 @@ def pitch_features(f0_hz: Tensor) -> Tensor:
     return torch.cat([octave[..., None] / 3, angle.sin(), angle.cos()], -1)
 
 
+class FrameNorm(nn.Module):
+    """Scales each frame of `(B, C, M)` to unit power over its channels, whatever sounds before and after it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype) * self.weight
+
+
 class Block(nn.Module):
     """Residual dilated convolution whose channels are scaled and shifted by the timbre."""
 
     def __init__(self, width: int, latent: int, dilation: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, width)
+        self.norm = FrameNorm(width)
         self.conv = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
         self.modulate = nn.Conv1d(latent, 2 * width, 1)
         self.out = nn.Conv1d(width, width, 1)
@@ -62,31 +77,49 @@ class Block(nn.Module):
         return x + self.out(F.gelu(self.conv(self.norm(x)) * (1 + scale) + shift))
 
 
-class Envelope(nn.Module):
-    """Level of a note over time below its own peak, from timbre, pitch and the time since onset and to the end."""
+class Player(nn.Module):
+    """How loud a note is over time as somebody plays it: a velocity for flow matching over level curves.
 
-    def __init__(self, latent: int, width: int = 128) -> None:
+    A curve is the level in dB below the note's peak, over 10, plus 1, one value each 5 ms.
+    """
+
+    def __init__(self, latent: int, width: int = 96, dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 1)) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Linear(latent + 7 + 12, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)
-        )
+        self.stem = nn.Conv1d(1 + 7 + 12, width, 1)
+        self.blocks = nn.ModuleList([Block(width, latent + 2 * TIME_WAVES, d) for d in dilations])
+        self.norm = FrameNorm(width)
+        self.head = nn.Conv1d(width, 1, 1)
 
-    def forward(self, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor) -> Tensor:
-        """`(B, M)` dB, at most 0.
+    def forward(self, x: Tensor, t: Tensor, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor) -> Tensor:
+        """Velocity `(B, M)`.
 
         Args:
-            z: `(B, Z)`.
+            x: `(B, M)` curve on the way from data (t = 0) to noise (t = 1).
+            t: `(B,)`.
+            z: `(B, Z)` timbre.
             f0_hz: `(B,)`.
             onset: `(B, M)` seconds since the onset.
             left: `(B, M)` seconds until the note's end; half a second and more are one.
         """
-        note = torch.cat([z, pitch_features(f0_hz)], 1)[:, None].expand(-1, onset.shape[1], -1)
-        time = torch.cat([moments(onset), moments(left.clamp(0, ENVELOPE_SECONDS))], -1)
-        return -F.softplus(10 * self.body(torch.cat([note, time], -1))[..., 0].float())
+        angle = t[:, None] * (math.pi * 2.0 ** torch.arange(TIME_WAVES, device=t.device) / 2)
+        given = torch.cat([z, angle.sin(), angle.cos()], 1)[..., None]
+        note = pitch_features(f0_hz)[:, None].expand(-1, x.shape[1], -1)
+        time = torch.cat([moments(onset), moments(left.clamp(0, RELEASE_SECONDS))], -1)
+        h = self.stem(torch.cat([x[..., None], note, time], -1).transpose(1, 2))
+        for block in self.blocks:
+            h = block(h, given)
+        return self.head(F.gelu(self.norm(h)))[:, 0].float()
+
+    def curves(
+        self, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor, noise: Tensor, steps: int = PLAYER_STEPS
+    ) -> Tensor:
+        """Level curves `(B, M)` in dB below the peak, drawn from `noise` `(B, M)`; the rest as in `forward`."""
+        x = euler(lambda x, t, _: self(x, t, z, f0_hz, onset, left), noise, schedule(steps, shift=1.0))
+        return 10 * (x - 1)
 
 
 class InstrumentModel(ModelMixin, ConfigMixin):
-    """Encoder, decoder, envelope and synthesiser; the arguments of the constructor are the shipped ones."""
+    """Encoder, decoder, player and synthesiser; the arguments of the constructor are the shipped ones."""
 
     @register_to_config
     def __init__(
@@ -107,10 +140,10 @@ class InstrumentModel(ModelMixin, ConfigMixin):
         self.centres = nn.Parameter(0.5 * torch.randn(len(instruments), latent))
         self.stem = nn.Conv1d(7 + 1 + 6, width, 1)
         self.blocks = nn.ModuleList([Block(width, latent, d) for d in dilations])
-        self.norm = nn.GroupNorm(1, width)
+        self.norm = FrameNorm(width)
         self.head = nn.Conv1d(width, 1 + partials + bands, 1)
         self.stiffness = nn.Linear(latent + 7, 1)
-        self.envelope = Envelope(latent)
+        self.player = Player(latent)
         self.room = nn.Parameter(torch.zeros(int(room_seconds * SAMPLE_RATE)))
         self.wetness = nn.Linear(latent, 1)
         self.register_buffer("places", torch.zeros(len(instruments), 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import html
 import io
 import json
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from demos.core.media import safe_stem
+from demos.core.once import once
 from demos.ui.files import served
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ TONES = 32
 HUSH = "() => window.atelierSounds?.hush()"
 
 
-@functools.cache
+@once
 def instruments() -> Instruments:
     """The instruments, loaded at their first use."""
     from demos.audio.instruments.model import Instruments
@@ -56,7 +56,7 @@ def instruments() -> Instruments:
     return Instruments.load("instruments")
 
 
-@functools.cache
+@once
 def chorales() -> Chorales:
     """The chorales, loaded at their first use."""
     from demos.audio.music.model import Chorales
@@ -64,7 +64,7 @@ def chorales() -> Chorales:
     return Chorales.load("music")
 
 
-@functools.cache
+@once
 def voices() -> Voices:
     """The voices, loaded at their first use."""
     from demos.audio.voice.model import Voices

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from demos.lab.garments.data import NO_LABEL
 
-__all__ = ["Block", "Given", "Labels", "Times"]
+__all__ = ["Block", "Given", "Labels", "Norm", "Times"]
 
 
 class Given(nn.Module):
@@ -63,12 +63,20 @@ class Times(nn.Module):
         return self.body(torch.cat([angle.sin(), angle.cos()], 1))
 
 
+class Norm(nn.GroupNorm):
+    """Group normalisation in float32: on a CPU several times as fast as in bfloat16 where groups are a few channels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As `torch.nn.GroupNorm`, of the input's type."""
+        return F.group_norm(input.float(), self.num_groups, self.weight, self.bias, self.eps).to(input.dtype)
+
+
 class Block(nn.Module):
     """Residual block (B, C, H, W) whose second norm is scaled and shifted by an embedding `(B, E)` (AdaGN)."""
 
     def __init__(self, channels: int, out: int, embedding: int, groups: int = 8) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(groups, channels), nn.GroupNorm(groups, out)
+        self.norm1, self.norm2 = Norm(groups, channels), Norm(groups, out)
         self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
         self.modulate = nn.Linear(embedding, 2 * out)

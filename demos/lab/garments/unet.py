@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from demos.families.score import FlowMatching
 from demos.lab.garments.data import SIDE
-from demos.lab.garments.layers import Block, Given, Labels, Times
+from demos.lab.garments.layers import Block, Given, Labels, Norm, Times
 
 __all__ = ["GarmentScore", "UNet"]
 
@@ -31,7 +31,7 @@ class UNet(nn.Module):
         self.coarse = nn.ModuleList([Block(b, b, embedding), Block(b, b, embedding), Block(b, a, embedding)])
         self.again = nn.ModuleList([Block(2 * a, a, embedding), Block(2 * a, a, embedding)])
         last = nn.Conv2d(a, 4, 3, padding=1)
-        self.last = nn.Sequential(nn.GroupNorm(8, a), nn.SiLU(), last, nn.PixelShuffle(2))
+        self.last = nn.Sequential(Norm(8, a), nn.SiLU(), last, nn.PixelShuffle(2))
         nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
