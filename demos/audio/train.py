@@ -1,6 +1,7 @@
 """Train the networks of the Audio tab again, one stage after the other.
 
     python -m demos.audio.train instruments --data DIR
+    python -m demos.audio.train player --data DIR
     python -m demos.audio.train music --data DIR
     python -m demos.audio.train vocoder --data DIR
     python -m demos.audio.train flow --data DIR
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from demos.audio.instruments.judge import train_note_judge
-from demos.audio.instruments.training import train_instruments
+from demos.audio.instruments.training import train_instruments, train_player
 from demos.audio.music.training import train_music
 from demos.audio.voice.training import train_digit_judge, train_flow, train_vocoder, train_voice_judge
 from demos.core.stages import Preset, Run, train_stage
@@ -24,6 +25,7 @@ __all__ = ["PRESETS", "STAGES", "main"]
 
 STAGES: dict[str, Callable[[Run], None]] = {
     "instruments": train_instruments,
+    "player": train_player,
     "music": train_music,
     "vocoder": train_vocoder,
     "flow": train_flow,
@@ -36,12 +38,14 @@ STAGES: dict[str, Callable[[Run], None]] = {
 JUDGES = ("note_judge", "digit_judge", "voice_judge")
 PRESETS = {
     "cpu": Preset(
-        {"instruments": 16, "music": 16, "vocoder": 16, "flow": 32} | dict.fromkeys(JUDGES, 32),
-        {"instruments": 60, "music": 60, "vocoder": 45, "flow": 30} | dict.fromkeys(JUDGES, 4) | {"note_judge": 11},
+        {"instruments": 16, "player": 64, "music": 16, "vocoder": 16, "flow": 32} | dict.fromkeys(JUDGES, 32),
+        {"instruments": 95, "player": 12, "music": 60, "vocoder": 45, "flow": 30}
+        | dict.fromkeys(JUDGES, 4)
+        | {"note_judge": 11},
     ),
     "gpu": Preset(
-        {"instruments": 64, "music": 64, "vocoder": 64, "flow": 128} | dict.fromkeys(JUDGES, 128),
-        {"instruments": 7, "music": 5, "vocoder": 6, "flow": 3} | dict.fromkeys(JUDGES, 1),
+        {"instruments": 64, "player": 256, "music": 64, "vocoder": 64, "flow": 128} | dict.fromkeys(JUDGES, 128),
+        {"instruments": 7, "player": 2, "music": 5, "vocoder": 6, "flow": 3} | dict.fromkeys(JUDGES, 1),
     ),
 }
 

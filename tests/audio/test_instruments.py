@@ -261,6 +261,7 @@ class TestNetworks:
     def test_losses_have_finite_gradients_everywhere_and_fall(self) -> None:
         torch.manual_seed(0)
         network = InstrumentModel(latent=4, width=32, encoder_width=16, dilations=(1,), partials=16, bands=9)
+        network.player.requires_grad_(False)
         notes = Notes([note(55), note(62, 1), note(70, 2, held_out=True)])
         assert len(notes.held) == 1
         rng = torch.Generator().manual_seed(0)
@@ -268,11 +269,12 @@ class TestNetworks:
         distances = []
         for step in range(12):
             with torch.autocast("cpu", torch.bfloat16):
-                terms = instrument_losses(network, notes.batch(2, 81, rng), notes.batch(3, 101, rng), rng)
+                terms = instrument_losses(network, notes.batch(2, 81, rng), rng)
             optimiser.zero_grad()
             terms["loss"].backward()
             if step == 0:
-                missing = {n for n, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()}
+                learnt = {n: p.grad for n, p in network.named_parameters() if p.requires_grad}
+                missing = {n for n, grad in learnt.items() if grad is None or not grad.isfinite().all()}
                 assert missing == set()
             optimiser.step()
             distances.append(terms["distance"].item())

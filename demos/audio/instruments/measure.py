@@ -111,14 +111,14 @@ def speed(model: Instruments) -> Row:
 
 
 def judged(model: Instruments, notes: list[Note], judge: Classifier) -> Row:
-    """Accuracy of the judge on held-out notes as they are, resynthesised, and played at their pitches."""
-    held = [n for n in notes if n.held_out]
-    right: dict[str, list[bool]] = {"real": [], "resynthesised": [], "generated": []}
+    """Accuracy of the judge on held-out notes, on their neighbours, on notes resynthesised and on notes played."""
+    train, held = ([n for n in notes if n.held_out is h] for h in (False, True))
+    right: dict[str, list[bool]] = {"real": [], "neighbour": [], "resynthesised": [], "generated": []}
     with torch.inference_mode():
         for seed, note in enumerate(tqdm(held, "judge")):
             pitch = float(np.clip(note.pitch, 24, 100))
             played = model.play(model.names[note.instrument], pitch, 1.5, 1.0, seed=seed).samples
-            sounds = (note.samples, resynthesise(model.network, note), played)
+            sounds = (note.samples, neighbour(note, train), resynthesise(model.network, note), played)
             for samples, named in zip(sounds, right.values(), strict=True):
                 loud = samples * 0.9 / max(1e-6, float(np.abs(samples).max()))
                 named.append(int(judge(heard(loud, height(note))).argmax()) == note.instrument)

@@ -1,4 +1,4 @@
-"""The training stage of the instruments."""
+"""The training stages of the instruments: timbres and sounds, then how a note is played."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from demos.core.stages import Run
 from demos.families.score import interpolate, sample_times
 from demos.families.vae import kl_divergence, reparametrise
 
-__all__ = ["known_notes", "places", "resynthesise", "train_instruments"]
+__all__ = ["known_notes", "places", "resynthesise", "train_instruments", "train_player"]
 
 FRAMES, PLAYED_FRAMES = 161, 321
 KL_WEIGHT, BALANCE_WEIGHT = 0.002, 0.5
@@ -56,10 +56,8 @@ def balance(made: Tensor, real: Tensor) -> Tensor:
     return (a - b).abs().mean()
 
 
-def instrument_losses(
-    model: InstrumentModel, batch: dict[str, Tensor], played: dict[str, Tensor], rng: torch.Generator
-) -> dict[str, Tensor]:
-    """Distances of spectra, the KL terms of p(z | kind) p(centre), and the errors of player and stiffness.
+def instrument_losses(model: InstrumentModel, batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+    """Distances of spectra, the KL terms of p(z | kind) p(centre), and the error of stiffness.
 
     Half of the sounds are made from what the encoder hears, half from p(z | kind), as notes without a model are.
     """
@@ -73,11 +71,8 @@ def instrument_losses(
     bright = balance(made, batch["samples"])
     kl = kl_divergence(mean, log_var, centre, SPREAD).mean() + 0.5 * centre.square().sum(1).mean()
     stiff = (model.stretch(z.detach(), batch["pitch_hz"]) - batch["stretch"]).abs().mean() / 5e-4
-    player = player_loss(model, played, rng)
-    loss = distance + BALANCE_WEIGHT * bright + KL_WEIGHT * kl + 0.05 * stiff + player
-    return {
-        "loss": loss, "distance": distance, "balance": bright, "kl": kl, "stiffness": stiff, "player": player,
-    }  # fmt: skip
+    loss = distance + BALANCE_WEIGHT * bright + KL_WEIGHT * kl + 0.05 * stiff
+    return {"loss": loss, "distance": distance, "balance": bright, "kl": kl, "stiffness": stiff}
 
 
 def around(centre: Tensor, rng: torch.Generator) -> Tensor:
@@ -105,14 +100,14 @@ def known_notes(run: Run) -> Notes:
 
 
 def train_instruments(run: Run) -> None:
-    """The autoencoder with its synthesiser, player and map, on crops of 0.8 seconds."""
+    """The autoencoder with its synthesiser and map, on crops of 0.8 seconds."""
     notes = known_notes(run)
     model = run.started(InstrumentModel())
+    model.player.requires_grad_(False)
     probe = notes.held[::6]
 
     def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
-        played = notes.batch(2 * run.batch, PLAYED_FRAMES, rng)
-        return instrument_losses(model, notes.batch(run.batch, FRAMES, rng), played, rng)
+        return instrument_losses(model, notes.batch(run.batch, FRAMES, rng), rng)
 
     @torch.inference_mode()
     def report(ema: Any, step: int) -> dict[str, float]:
@@ -128,4 +123,17 @@ def train_instruments(run: Run) -> None:
         report=report, report_seconds=120,
     )  # fmt: skip
     ema.places.copy_(places(ema.centres.detach()))
+    run.write("instruments", ema)
+
+
+def train_player(run: Run) -> None:
+    """How loud a note is over time, for the timbres of a finished autoencoder, on crops of 1.6 seconds."""
+    notes = known_notes(run)
+    model = run.finished("instruments", InstrumentModel)
+    model.player.requires_grad_(True)
+
+    def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
+        return {"loss": player_loss(model, notes.batch(run.batch, PLAYED_FRAMES, rng), rng)}
+
+    ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=1e-3, ema_decay=0.998, seed=run.seed)
     run.write("instruments", ema)
