@@ -39,7 +39,7 @@ JUDGES = ("note_judge", "digit_judge", "voice_judge")
 PRESETS = {
     "cpu": Preset(
         {"instruments": 16, "player": 64, "music": 16, "vocoder": 16, "flow": 32} | dict.fromkeys(JUDGES, 32),
-        {"instruments": 95, "player": 12, "music": 60, "vocoder": 45, "flow": 30}
+        {"instruments": 95, "player": 30, "music": 60, "vocoder": 45, "flow": 30}
         | dict.fromkeys(JUDGES, 4)
         | {"note_judge": 11},
     ),

@@ -38,7 +38,7 @@ MOST_NOTES = 2_000
 LONGEST_TUNE = 300.0
 VIBRATO_HZ, TAIL, RELEASE = 5.5, 0.3, 0.06
 PEAK_DB = (-32.0, -8.0)
-NOTES_A_BATCH, SPAN = 16, 8.0
+NOTES_A_BATCH, SPAN = 8, 8.0
 Timbre: TypeAlias = "str | Mapping[str, float] | np.ndarray | tuple[float, float]"
 """A name, weights of names, a vector `(Z,)`, or a place `(x, y)` on the map, 0 to 1."""
 

@@ -27,7 +27,7 @@ __all__ = ["SPREAD", "InstrumentModel", "Player", "amplitude"]
 
 SPREAD = 0.3
 RELEASE_SECONDS = 0.5
-PLAYER_STEPS = 8
+PLAYER_STEPS, PLAYER_TEMPERATURE = 4, 0.6
 TIME_WAVES = 6
 LEAST_STIFFNESS = 2e-5
 
@@ -58,7 +58,8 @@ class FrameNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype) * self.weight
+        power = x.square().mean(1, keepdim=True)
+        return x * (self.weight * torch.rsqrt(power + 1e-6)).to(x.dtype)
 
 
 class Block(nn.Module):
@@ -113,8 +114,12 @@ class Player(nn.Module):
     def curves(
         self, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor, noise: Tensor, steps: int = PLAYER_STEPS
     ) -> Tensor:
-        """Level curves `(B, M)` in dB below the peak, drawn from `noise` `(B, M)`; the rest as in `forward`."""
-        x = euler(lambda x, t, _: self(x, t, z, f0_hz, onset, left), noise, schedule(steps, shift=1.0))
+        """Level curves `(B, M)` in dB below the peak, drawn from `noise` `(B, M)`; the rest as in `forward`.
+
+        The noise is scaled by `PLAYER_TEMPERATURE`: less far from what is usual than players sometimes go.
+        """
+        calm = PLAYER_TEMPERATURE * noise
+        x = euler(lambda x, t, _: self(x, t, z, f0_hz, onset, left), calm, schedule(steps, shift=1.0))
         return 10 * (x - 1)
 
 
@@ -168,7 +173,7 @@ class InstrumentModel(ModelMixin, ConfigMixin):
             onset: `(B, M)` seconds since the onset.
             z: `(B, Z)` one timbre, or `(B, M, Z)` one a frame.
         """
-        z = (z[:, None].expand(-1, f0_hz.shape[1], -1) if z.ndim == 2 else z).transpose(1, 2)
+        z = (z[:, None] if z.ndim == 2 else z).transpose(1, 2)
         given = torch.cat([pitch_features(f0_hz), level[..., None] / 20 + 1.5, moments(onset)], -1)
         h = self.stem(given.transpose(1, 2))
         for block in self.blocks:

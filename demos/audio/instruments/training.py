@@ -92,7 +92,7 @@ def player_loss(model: InstrumentModel, batch: dict[str, Tensor], rng: torch.Gen
 
 
 def known_notes(run: Run) -> Notes:
-    """The recordings, and the training half of FluidR3's notes if they have been rendered."""
+    """The recordings, and the training part of FluidR3's notes if they have been rendered."""
     known = load_notes(run.data / "notes.zip", run.cache)
     if (run.cache / EXTRA).exists():
         known += [n for n in load_notes(run.cache / EXTRA, run.cache) if not n.held_out]
