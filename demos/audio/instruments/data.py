@@ -78,6 +78,11 @@ class Note:
     whole: bool
     held_out: bool
 
+    @property
+    def hz(self) -> float:
+        """The median of the pitch."""
+        return float(np.median(self.f0_hz))
+
 
 def analyse(samples: np.ndarray, f0_hz: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Pitch `(M,)` near the known one, level `(M,)` and the onset in seconds of a note `(N,)`."""
@@ -206,7 +211,7 @@ def crop(note: Note, frames: int, where: float, other: float, start: float) -> d
         "level": part(note.level, FLOOR_DB),
         "onset": np.maximum(seconds - note.onset, 0).astype(np.float32),
         "left": np.maximum(end - seconds, 0).astype(np.float32),
-        "pitch_hz": np.array(np.median(note.f0_hz), np.float32),
+        "pitch_hz": np.array(note.hz, np.float32),
         "peak": np.array(note.level.max(), np.float32),
         "stretch": np.array(note.stretch, np.float32),
         "instrument": np.array(note.instrument),

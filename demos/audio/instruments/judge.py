@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demos.audio.classifier import Classifier
-from demos.audio.instruments.data import HOP, INSTRUMENTS, MEL, SAMPLE_RATE, Note
+from demos.audio.instruments.data import HOP, INSTRUMENTS, MEL, SAMPLE_RATE
 from demos.audio.instruments.training import known_notes
 from demos.core.fit import fit
 from demos.core.stages import Run
 
-__all__ = ["EXCERPT", "excerpt", "heard", "height", "train_note_judge"]
+__all__ = ["EXCERPT", "excerpt", "heard", "train_note_judge"]
 
 EXCERPT = 81
 NOISE_DB = -50
@@ -34,7 +34,7 @@ def train_note_judge(run: Run) -> None:
         pick = torch.multinomial(notes.weight, run.batch, replacement=True, generator=rng).tolist()
         chosen = [notes.train[i] for i in pick]
         later, floor = 0.15 * torch.rand(run.batch, generator=rng), -70 + 40 * torch.rand(run.batch, 1, generator=rng)
-        x = torch.stack([excerpt(n.samples, height(n), float(t)) for n, t in zip(chosen, later, strict=True)])
+        x = torch.stack([excerpt(n.samples, n.hz, float(t)) for n, t in zip(chosen, later, strict=True)])
         noise = torch.randn(x.shape, generator=rng) * x.abs().amax(1, keepdim=True) * 10 ** (floor / 20)
         mel = MEL((x + noise).to(run.device))
         tilt = torch.randn(2, len(mel), 1, 1, generator=rng).to(run.device) * torch.tensor([1.0, 0.5]).view(2, 1, 1, 1)
@@ -45,16 +45,11 @@ def train_note_judge(run: Run) -> None:
 
     @torch.inference_mode()
     def report(ema: nn.Module, step: int) -> dict[str, float]:
-        named = [int(ema(heard(n.samples, height(n)).to(run.device)).argmax()) == n.instrument for n in notes.held]
+        named = [int(ema(heard(n.samples, n.hz).to(run.device)).argmax()) == n.instrument for n in notes.held]
         return {"held_out_accuracy": round(float(np.mean(named)), 4)}
 
     ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, seed=run.seed, report=report)
     run.write("audio_judges/notes", ema)
-
-
-def height(note: Note) -> float:
-    """A note's pitch in Hz."""
-    return float(np.median(note.f0_hz))
 
 
 def excerpt(samples: np.ndarray, f0_hz: float, later: float = 0.0) -> Tensor:

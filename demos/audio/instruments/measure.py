@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from demos.audio.classifier import Classifier
 from demos.audio.instruments.data import HOP, INSTRUMENTS, SAMPLE_RATE, Note
-from demos.audio.instruments.judge import heard, height
+from demos.audio.instruments.judge import heard
 from demos.audio.instruments.model import Instruments, Touch
 from demos.audio.instruments.render import PROGRAMS, available, render_notes
 from demos.audio.instruments.training import resynthesise
@@ -35,7 +35,7 @@ def neighbour(note: Note, train: list[Note]) -> np.ndarray:
     """The training note of the same instrument nearest in pitch, resampled to the note's pitch, onsets aligned."""
     mine = [n for n in train if n.instrument == note.instrument]
     best = min(mine, key=lambda n: (abs(n.pitch - note.pitch), abs(len(n.samples) - len(note.samples))))
-    ratio = float(np.median(note.f0_hz) / np.median(best.f0_hz))
+    ratio = note.hz / best.hz
     moved = soxr.resample(best.samples, SAMPLE_RATE * ratio, SAMPLE_RATE) if abs(ratio - 1) > 1e-4 else best.samples
     late = round((note.onset - best.onset / ratio) * SAMPLE_RATE)
     return np.pad(moved, (late, 0)) if late > 0 else moved[-late:]
@@ -75,7 +75,7 @@ def tracker_errors(notes: list[Note]) -> Row:
     for note in tqdm(notes, "pitch tracker"):
         found = track(note.samples, SAMPLE_RATE, HOP, 22.0, 4200.0)
         loud = found.voiced & (note.level > note.level.max() - 25)
-        errors.append(cents(found.f0_hz[loud], float(np.median(note.f0_hz))))
+        errors.append(cents(found.f0_hz[loud], note.hz))
     near = np.concatenate(errors)
     return {
         "within_50_cents": float((near < 50).mean()),
@@ -121,5 +121,5 @@ def judged(model: Instruments, notes: list[Note], judge: Classifier) -> Row:
             sounds = (note.samples, neighbour(note, train), resynthesise(model.network, note), played)
             for samples, named in zip(sounds, right.values(), strict=True):
                 loud = samples * 0.9 / max(1e-6, float(np.abs(samples).max()))
-                named.append(int(judge(heard(loud, height(note))).argmax()) == note.instrument)
+                named.append(int(judge(heard(loud, note.hz)).argmax()) == note.instrument)
     return {name: float(np.mean(named)) for name, named in right.items()}

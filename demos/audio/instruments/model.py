@@ -262,8 +262,8 @@ class Instruments:
         """The curves of single notes, the room's tail included, as the player draws them for timbres `(B, Z)`."""
         touch = touch or Touch()
         vibrato, attack = number_in(LIMITS, "vibrato", touch.vibrato), number_in(LIMITS, "attack", touch.attack)
-        longest = max(note.seconds for note in notes) + TAIL
-        time = np.arange(math.ceil(longest * SAMPLE_RATE / HOP) + 1) * HOP / SAMPLE_RATE
+        counts = [math.ceil((note.seconds + TAIL) * SAMPLE_RATE / HOP) + 1 for note in notes]
+        time = np.arange(max(counts)) * HOP / SAMPLE_RATE
         f0 = np.array([440 * 2 ** ((note.pitch - 69) / 12) for note in notes])
         left = np.maximum(np.array([[note.seconds] for note in notes]) - time, 0)
         noise = torch.randn(left.shape, generator=generator(seed)).to(self.device)
@@ -273,10 +273,9 @@ class Instruments:
         swing = 2 ** (vibrato * np.clip(time / 0.4 - 0.5, 0, 1) * np.sin(2 * np.pi * VIBRATO_HZ * time) / 1200)
         swell = 20 * np.log10(np.clip(time / max(attack, 0.004), 1e-4, 1))
         made = []
-        for note, f, below, rest in zip(notes, f0, shape.cpu().double().numpy(), left, strict=True):
+        for note, count, f, below, rest in zip(notes, counts, f0, shape.cpu().double().numpy(), left, strict=True):
             level = PEAK_DB[0] + (PEAK_DB[1] - PEAK_DB[0]) * note.loudness + np.minimum(below, 0) + swell
             level += FLOOR_DB * np.clip(1 - rest / RELEASE, 0, 1)
-            count = math.ceil((note.seconds + TAIL) * SAMPLE_RATE / HOP) + 1
             made.append(Curves(f * swing[:count], np.maximum(level, FLOOR_DB)[:count], np.ones(count)))
         return made
 

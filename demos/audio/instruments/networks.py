@@ -111,15 +111,18 @@ class Player(nn.Module):
             h = block(h, given)
         return self.head(F.gelu(self.norm(h)))[:, 0].float()
 
-    def curves(
-        self, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor, noise: Tensor, steps: int = PLAYER_STEPS
-    ) -> Tensor:
+    @staticmethod
+    def curve(below: Tensor) -> Tensor:
+        """Levels in dB below the peak as `forward` takes them; 60 dB and more are one. `curves` undoes it."""
+        return below.clamp_min(-60) / 10 + 1
+
+    def curves(self, z: Tensor, f0_hz: Tensor, onset: Tensor, left: Tensor, noise: Tensor) -> Tensor:
         """Level curves `(B, M)` in dB below the peak, drawn from `noise` `(B, M)`; the rest as in `forward`.
 
         The noise is scaled by `PLAYER_TEMPERATURE`: less far from what is usual than players sometimes go.
         """
         calm = PLAYER_TEMPERATURE * noise
-        x = euler(lambda x, t, _: self(x, t, z, f0_hz, onset, left), calm, schedule(steps, shift=1.0))
+        x = euler(lambda x, t, _: self(x, t, z, f0_hz, onset, left), calm, schedule(PLAYER_STEPS, shift=1.0))
         return 10 * (x - 1)
 
 

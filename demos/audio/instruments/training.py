@@ -83,7 +83,7 @@ def around(centre: Tensor, rng: torch.Generator) -> Tensor:
 
 def player_loss(model: InstrumentModel, batch: dict[str, Tensor], rng: torch.Generator) -> Tensor:
     """Error of the velocity on real level curves, given their instrument, pitch and length."""
-    curve = (batch["level"] - batch["peak"][:, None]).clamp_min(-60) / 10 + 1
+    curve = model.player.curve(batch["level"] - batch["peak"][:, None])
     noise = torch.randn(curve.shape, generator=rng).to(curve.device)
     t = sample_times(len(curve), rng, mean=0.0).to(curve.device)
     z = around(model.centres.detach()[batch["instrument"]], rng)
