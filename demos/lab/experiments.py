@@ -45,6 +45,7 @@ SPOILT, DRAWS = 500, 1
 SPOILS = [("noise", amount) for amount in (0, 16, 32, 64, 128)]
 SPOILS += [("rotation", amount) for amount in (15, 30, 90, 180)] + [("inversion", 1)]
 LATENT, VAE_STEPS, VAE_BATCH = 24, 500, 64
+OWN = "own"
 TOLD, TOLD_TEST, TOLD_DRAWS, PRIOR_STEPS = (50, 200, 1000, 5000, 58_000), 2000, 8, 400
 BOTH = ("discriminative", "generative")
 
@@ -88,6 +89,18 @@ def generated(bench: Bench, family: str, garments: Garments, n: int = GENERATED)
         return Labelled(torch.from_numpy(file["x"]), torch.arange(n) % len(LABELS))
 
 
+def own(bench: Bench, real: Labelled, seed: int) -> Labelled:
+    """`GENERATED` pictures of a VAE that learnt from the pictures `real` and nothing else, kept in `runs`."""
+    name = f"{OWN}-{len(real.y)}-{seed}"
+    path, labels = bench.runs / f"{name}.npz", torch.arange(GENERATED) % len(LABELS)
+    if not path.exists():
+        network = small_vae(real, bench.runs / name, seed)
+        x = draw("vae", network, labels, torch.Generator().manual_seed(seed))
+        np.savez_compressed(path, x=x.numpy())
+    with np.load(path) as file:
+        return Labelled(torch.from_numpy(file["x"]), labels)
+
+
 def trained(real: Labelled | None, more: Labelled | None, test: Labelled, seed: int, **options: Any) -> float:
     """Test accuracy of a small classifier after its training."""
     trainee = Trainee(real, more, seed=seed, **options)
@@ -97,9 +110,9 @@ def trained(real: Labelled | None, more: Labelled | None, test: Labelled, seed: 
 
 
 def measure_augment(bench: Bench) -> None:
-    """Accuracy with n real pictures: alone, mirrored and moved, or with those of a generator; and without any."""
+    """Accuracy with n real pictures: alone, mirrored and moved, or with a generator of these n or of all pictures."""
     train, test, garments = bench.pictures("train"), bench.pictures("test"), Garments.load(device="cpu")
-    arms = ["real", "moved", *GENERATORS]
+    arms = ["real", "moved", OWN, *GENERATORS]
     wanted = [(arm, n, seed) for arm in arms for seed in SEEDS for n in REAL]
     wanted += [(family, 0, seed) for family in GENERATORS for seed in SEEDS]
     with bench.figures() as (found, keep):
@@ -107,9 +120,12 @@ def measure_augment(bench: Bench) -> None:
         found |= {"tested": len(test.y), "generated": GENERATED}
         done = {(row["arm"], row["n"], row["seed"]) for row in rows}
         for arm, n, seed in tqdm([one for one in wanted if one not in done], desc="augment"):
+            real = few(train, n, seed) if n else None
             more = generated(bench, arm, garments) if arm in GENERATORS else None
+            if arm == OWN and real is not None:
+                more = own(bench, real, seed)
             options = {"steps": steps_for(n or max(REAL)), "augmented": arm == "moved"}
-            accuracy = trained(few(train, n, seed) if n else None, more, test, seed, **options)
+            accuracy = trained(real, more, test, seed, **options)
             rows.append({"arm": arm, "n": n, "seed": seed, "accuracy": accuracy})
             keep()
 
@@ -154,25 +170,25 @@ def measure_robustness(bench: Bench) -> None:
                     found["digits"].setdefault(name, {})[part] = _short(sure.amax(1))
 
 
-def unlabelled_vae(bench: Bench) -> GarmentVAE:
-    """A VAE of garments that never saw a label, trained once and kept in `runs`."""
-    x, runs = bench.pictures("train").x, bench.runs / "vae"
-    torch.manual_seed(0)
+def small_vae(data: Labelled, runs: Path, seed: int = 0) -> GarmentVAE:
+    """A VAE of 24 latent numbers given the labels; trained once, its state kept in `runs`."""
+    torch.manual_seed(seed)
     network = GarmentVAE(latent=LATENT, widths=(32, 64), embedding=32, mixtures=2)
 
     def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
-        at = torch.randint(len(x), (VAE_BATCH,), generator=generator)
-        model = network.given(torch.full((VAE_BATCH,), NO_LABEL))
+        at = torch.randint(len(data.x), (VAE_BATCH,), generator=generator)
+        model = network.given(data.y[at])
         model.beta = min(1.0, spent / 0.15 + 0.05)
-        terms = model.losses(scaled(x[at]), generator)
+        terms = model.losses(scaled(data.x[at]), generator)
         return {"loss": terms["loss"] / DIMENSIONS, "bits_per_dim": bits_per_dim(terms["bound"])}
 
-    return cast(GarmentVAE, fit(network, losses, runs, budget=Budget(steps=VAE_STEPS), lr=2e-3))
+    return cast(GarmentVAE, fit(network, losses, runs, budget=Budget(steps=VAE_STEPS), lr=2e-3, seed=seed))
 
 
 def measure_labels(bench: Bench) -> None:
     """Accuracy of a discriminative and a generative classifier that know n labels of 58,000."""
-    train, vae = bench.pictures("train"), unlabelled_vae(bench)
+    train = bench.pictures("train")
+    vae = small_vae(Labelled(train.x, torch.full_like(train.y, NO_LABEL)), bench.runs / "vae")
     test = Labelled(*(part[:TOLD_TEST] for part in bench.pictures("test")))
     wanted = [(kind, n, seed) for kind in BOTH for n in TOLD for seed in SEEDS]
     with bench.figures() as (found, keep):

@@ -38,6 +38,7 @@ SMALL: dict[str, Callable[[], Any]] = {
     "made": lambda: BinaryMADE(36, width=40),
     "pixelcnn": lambda: pixelcnn(side=6),
     "vae": lambda: BinaryVAE(36, latent=4, width=16, depth=1, context=4, steps=2),
+    "linked": lambda: BinaryVAE(36, latent=4, width=16, depth=1, context=4, steps=2, linked=True),
     "autoregressive": lambda: pixelcnn(256, 6),
     "flow": small_flow,
 }
@@ -105,19 +106,37 @@ def test_samples_follow_their_probabilities() -> None:
         assert torch.allclose(shares, model.log_prob(everything(4)).exp(), atol=0.03)
 
 
-def test_the_bound_lies_below_the_importance_weighted_one_and_that_below_the_probability() -> None:
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_bound_lies_below_the_importance_weighted_one_and_that_below_the_probability(linked: bool) -> None:
     torch.manual_seed(0)
-    model = shaken(BinaryVAE(4, latent=2, width=16, depth=1, context=3, steps=2), 0.1).family()
+    model = shaken(BinaryVAE(4, latent=2, width=16, depth=1, context=3, steps=2, linked=linked), 0.1).family()
     x = everything(4).float()
     with torch.no_grad():
         z = model.prior.sample(20_000, rng(2))
         logits = model.decoder(z)
-        exact = torch.stack([bernoulli(one.expand(len(z), -1), logits).logsumexp(0) for one in x]) - np.log(len(z))
+        given_z = [model.log_likelihood(one.expand(len(z), -1), logits) for one in x]
+        exact = torch.stack(given_z).logsumexp(1) - np.log(len(z))
         elbo = torch.stack([model.elbo(x, rng(i)) for i in range(100)]).mean(0)
         weighted = torch.stack([model.log_prob(x, rng(i), 50) for i in range(20)]).mean(0)
     assert exact.exp().sum().item() == pytest.approx(1, abs=1e-3)
     assert (elbo < weighted).all() and weighted.mean() < exact.mean() + 0.03
     assert torch.allclose(weighted, exact, atol=0.15)
+
+
+def test_linked_pixels_are_drawn_as_their_probabilities_say() -> None:
+    torch.manual_seed(0)
+    network = shaken(BinaryVAE(3, latent=2, width=16, depth=1, context=3, steps=2, linked=True), 0.5)
+    model, z = network.family(), torch.randn(1, 2, generator=rng())
+    with torch.no_grad():
+        network.link.weight.mul_(4)
+        logits = model.decoder(z).expand(4000, -1)
+        drawn = model.observe(logits, rng()).long()
+        shares = torch.bincount(drawn @ torch.tensor([4, 2, 1]), minlength=8) / 4000
+        x = everything(3).float()
+        expected = model.log_likelihood(x, logits[:8]).exp()
+        alone = bernoulli(x, logits[:8]).exp()
+        assert model.decode(z).isfinite().all()
+    assert torch.allclose(shares, expected, atol=0.03) and not torch.allclose(shares, alone, atol=0.1)
 
 
 def test_the_flow_turns_back_and_its_slope_is_its_log_determinant() -> None:
@@ -185,7 +204,7 @@ def test_a_model_trains_goes_on_and_is_measured(folder: Path, name: str) -> None
     assert row["steps"] == 4 and row["parameters"] > 0 and row["core_minutes"] > 0
     least, most = (3, 36) if row["unit"] == "nats" else (7, 10)
     assert least < row["value"] < most
-    assert ("importance" in row) == (name == "vae")
+    assert ("importance" in row) == (name in ("vae", "linked"))
     before = row["value"]
     assert measure(folder, runs, path)["models"][name]["value"] == before
 

@@ -44,7 +44,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("HELD", 20), ("SEEDS", (0, 1)), ("REAL", (10, 20)), ("GENERATED", 100), ("GENERATORS", ("vae", "gan")),
         ("SPOILT", 10), ("SPOILS", [("noise", 0), ("rotation", 90), ("inversion", 1)]), ("TOLD", (10, 60)),
-        ("PRIOR_STEPS", 2), ("steps_for", lambda n: 2),
+        ("PRIOR_STEPS", 2), ("VAE_STEPS", 2), ("steps_for", lambda n: 2),
     ):  # fmt: skip
         monkeypatch.setattr(experiments, name, value)
 
@@ -59,7 +59,7 @@ def test_augmentation_is_measured_once_and_goes_on_where_it_was(data: Path, monk
     experiments.measure_augment(place)
     found = json.loads(place.path.read_text())
     keys = {(row["arm"], row["n"], row["seed"]) for row in found["rows"]}
-    assert len(keys) == len(found["rows"]) == 4 * 2 * 2 + 2 * 2 and ("gan", 0, 1) in keys
+    assert len(keys) == len(found["rows"]) == 5 * 2 * 2 + 2 * 2 and ("gan", 0, 1) in keys
     assert all(0 <= row["accuracy"] <= 1 for row in found["rows"]) and found["tested"] == 60
     lost = found["rows"].pop()
     place.path.write_text(json.dumps(found))
@@ -67,6 +67,18 @@ def test_augmentation_is_measured_once_and_goes_on_where_it_was(data: Path, monk
     monkeypatch.setattr(experiments, "trained", lambda *args, **_: trained.append(args) or lost["accuracy"])
     experiments.measure_augment(place)
     assert len(trained) == 1 and lost in json.loads(place.path.read_text())["rows"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_generator_of_few_pictures_learns_from_these_alone(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, seen = bench(data, "augment"), []
+    made = GarmentVAE(latent=6, widths=(8, 8), embedding=8, mixtures=1).eval()
+    monkeypatch.setattr(experiments, "small_vae", lambda data, *_: seen.append(data) or made)
+    real = experiments.few(place.pictures("train"), 10, 0)
+    place.runs.mkdir()
+    drawn = experiments.own(place, real, 0)
+    assert seen == [real] and drawn.x.shape == (100, 1, 28, 28) and drawn.y.bincount().tolist() == [10] * 10
+    assert torch.equal(experiments.own(place, real, 0).x, drawn.x) and len(seen) == 1
 
 
 @pytest.mark.usefixtures("small")
@@ -85,10 +97,7 @@ def test_spoilt_pictures_and_digits_are_measured(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_labels_are_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        experiments, "unlabelled_vae", lambda _: GarmentVAE(latent=6, widths=(8, 8), embedding=8, mixtures=1).eval()
-    )
+def test_labels_are_measured(data: Path) -> None:
     place = bench(data, "labels")
     experiments.measure_labels(place)
     rows = json.loads(place.path.read_text())["rows"]

@@ -4,8 +4,10 @@ MADE gives every hidden unit a degree m and lets it see the first m pixels only,
 below (Germain et al. 2015, arXiv:1502.03509). All hidden layers have the same degrees here, so that each can be added
 to the one before (residual blocks; Nash and Durkan 2019, arXiv:1904.05626).
 
-The autoencoder's pixels are independent given z. Both its prior and its posterior are flows: the posterior bends a
-Gaussian by couplings that see the picture (Rezende and Mohamed 2015, arXiv:1505.05770).
+The autoencoder's pixels are independent given z, or `linked`: to each pixel's logit its decoder adds a weighted sum of
+the pixels before it, so that z is left to say what that can't (Chen et al. 2017, arXiv:1611.02731; PixelVAE, Gulrajani
+et al. 2017, arXiv:1611.05013). Both its prior and its posterior are flows: the posterior bends a Gaussian by couplings
+that see the picture (Rezende and Mohamed 2015, arXiv:1505.05770).
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from demos.families.vae import VAE
 from demos.lab.garments.data import SIDE
 
 __all__ = ["BinaryMADE", "BinaryVAE", "bernoulli"]
+
+
+def _signed(x: Tensor) -> Tensor:
+    return 2 * x - 1
 
 
 class _Masked(nn.Linear):
@@ -59,7 +65,7 @@ class BinaryMADE(ModelMixin, ConfigMixin):
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits; those of 0 are 0."""
-        signed = 2 * x.to(self.direct.weight) - 1
+        signed = _signed(x.to(self.direct.weight))
         h = self.first(signed)
         for block in self.blocks:
             h = h + block(h)
@@ -91,26 +97,44 @@ def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     return -F.binary_cross_entropy_with_logits(logits.float(), x.float(), reduction="none").sum(1)
 
 
-def _observe(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+def _drawn(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Zeros and ones with these logits of 1, or without a generator their means."""
     p = logits.float().sigmoid()
     return p if generator is None else torch.bernoulli(p, generator=generator)
 
 
 class BinaryVAE(ModelMixin, ConfigMixin):
-    """Encoder, decoder, prior and the posterior's bend; `family()` is the model of values 0 and 1 `(B, D)`."""
+    """Encoder, decoder, prior and the posterior's bend; `family()` is the model of values 0 and 1 `(B, D)`.
+
+    `linked`: whether a pixel depends on those before it as well as on z; a sample is then drawn pixel by pixel.
+    """
 
     @register_to_config
     def __init__(
         self, length: int = SIDE**2, latent: int = 40, width: int = 512, depth: int = 2, context: int = 64,
-        steps: int = 4, dropout: float = 0.1,
+        steps: int = 4, dropout: float = 0.1, linked: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.latent = latent
+        pixel = torch.arange(length)
+        self.link = _Masked(pixel[:, None] > pixel) if linked else None
         self.encoder: Any = _dense(length, 2 * latent + context, width, depth, dropout)
         self.decoder = _dense(latent, length, width, depth, 0.0)
         self.prior = Flow(latent, steps=steps, hidden=128)
         self.bend = Flow(latent, context, steps=steps, hidden=128)
 
+    def _log_likelihood(self, x: Tensor, logits: Tensor) -> Tensor:
+        return bernoulli(x, logits if self.link is None else logits + self.link(_signed(x)))
+
+    def _observe(self, logits: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.link is None:
+            return _drawn(logits, generator)
+        x = torch.zeros_like(logits)
+        for i in range(x.shape[1]):
+            x[:, i] = _drawn(logits[:, i] + self.link(_signed(x))[:, i], generator)
+        return x
+
     def family(self) -> VAE:
         """The model of values `(B, D)`."""
-        return VAE(self.encoder, self.decoder, bernoulli, self.latent, _observe, prior=self.prior, bend=self.bend)
+        parts = self.encoder, self.decoder, self._log_likelihood, self.latent, self._observe
+        return VAE(*parts, prior=self.prior, bend=self.bend)

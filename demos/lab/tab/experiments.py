@@ -22,8 +22,14 @@ __all__ = [
     "robustness_charts",
 ]
 
-ARMS = {"real": "Real only", "moved": "Mirrored and moved", "vae": "With VAE", "gan": "With GAN",
-        "score": "With score-based"}  # fmt: skip
+ARMS = {
+    "real": "Real only",
+    "moved": "Mirrored and moved",
+    "own": "With VAE of the same n",
+    "vae": "With VAE",
+    "gan": "With GAN",
+    "score": "With score-based",
+}
 """Lines of the chart on augmentation, by their name in the file."""
 CLASSIFIERS = {"discriminative": "Discriminative", "generative": "Generative"}
 WAYS = {"noise": "noise, of 255", "rotation": "rotation, degrees"}
