@@ -163,6 +163,8 @@ CSS = """
 
 .at-history .grid-container { gap: var(--spacing-sm); }
 .at-history .grid-wrap.fixed-height, .at-shelf .grid-wrap.fixed-height { min-height: 0; max-height: none; }
+.at-history [data-testid="block-label"] ~ * .grid-wrap, .at-shelf [data-testid="block-label"] ~ * .grid-wrap {
+  padding-top: calc(var(--block-label-text-size) + 4 * var(--spacing-md)); }
 .at-shelf .thumbnail-lg { aspect-ratio: 2; background: white; }
 .at-history .empty { min-height: 96px !important; }
 
