@@ -188,8 +188,9 @@ def train_student(run: Run) -> None:
     autoencoder, data = run.finished("autoencoder", Autoencoder), pictograms(run)
     teacher: Any = run.finished(_flow_part(run), SketchUNet)
     config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
-    model: Any = run.ready(cast(nn.Module, SketchUNet.from_config({**config, "distilled": True})))
-    model.load_state_dict(teacher.state_dict())
+    model: Any = run.started(cast(SketchUNet, SketchUNet.from_config({**config, "distilled": True})))
+    if not run.init:
+        model.load_state_dict(teacher.state_dict())
     drawings = Drawings(data, autoencoder, teacher.config["vocabulary"], run.device)
     half = run.batch // 2
 

@@ -55,7 +55,7 @@ def seeds(n: int) -> list[np.random.Generator]:
 def test_chains_lie_on_the_edges_at_every_scale() -> None:
     rgba = pictogram()
     near, levels = distance_to_edges(rgba), edge_chains(rgba)
-    assert len(levels) == 4
+    assert len(levels) == 6
     for level in levels:
         points = np.concatenate(level)
         assert all(len(chain) >= 4 for chain in level)
@@ -73,18 +73,30 @@ def test_every_edge_is_traced() -> None:
     assert away[distance_to_edges(rgba) == 0].max() < 4
 
 
+def test_the_two_edges_of_a_thin_part_are_joined_to_one_stroke_and_those_of_a_broad_part_are_not() -> None:
+    paper = np.full((SIZE, SIZE, 4), 255, np.uint8)
+    cv2.line(paper, (20, 30), (108, 30), (200, 60, 40, 255), 3)
+    cv2.rectangle(paper, (30, 60), (98, 100), (200, 60, 40, 255), -1)
+    edges, joined = (np.concatenate(edge_chains(paper)[level]) for level in (0, 3))
+    thin, thin_joined = (points[(points[:, 1] < 45) & (abs(points[:, 0] - 64) < 30)] for points in (edges, joined))
+    assert abs(thin[:, 1] - 30).min() > 0.9
+    assert abs(thin_joined[:, 1] - 30).max() <= 1 and 1.7 < len(thin) / len(thin_joined) < 2.3
+    broad, broad_joined = (points[points[:, 1] > 45] for points in (edges, joined))
+    assert len(broad_joined) == pytest.approx(len(broad), rel=0.1)
+
+
 def test_black_line_art_also_gives_its_skeleton() -> None:
     ring = np.zeros((SIZE, SIZE, 4), np.uint8)
     cv2.circle(ring, (64, 64), 40, (10, 10, 10, 255), 7)
     *_, skeleton = levels = edge_chains(ring)
-    assert len(levels) == 5
+    assert len(levels) == 7
     radius = np.hypot(*(np.concatenate(skeleton) - 64).T)
     assert radius == pytest.approx(40, abs=1.5)
 
 
 def test_an_empty_picture_gives_no_lines_and_no_colours() -> None:
     empty = np.zeros((SIZE, SIZE, 4), np.uint8)
-    assert edge_chains(empty) == [[], [], [], []]
+    assert edge_chains(empty) == [[]] * 6
     rng = np.random.default_rng(0)
     assert not draw_lines(rng, edge_chains(empty), IDENTITY, SIZE).any()
     assert not draw_hints(rng, empty).any()
