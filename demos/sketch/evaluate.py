@@ -43,7 +43,7 @@ from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.model import SketchModel
 from demos.sketch.networks import Autoencoder
 from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.simulate import draw_hints, draw_lines, edge_chains
+from demos.sketch.simulate import SINGLE, draw_hints, draw_lines, edge_chains
 from demos.sketch.unet import SketchUNet
 
 __all__ = ["COLUMNS", "Task", "edges", "make_task", "measure", "produce", "table"]
@@ -80,8 +80,8 @@ class Task:
         return [skeletonize(d[0] > 127) for d in self.drawing]
 
 
-def make_task(data: Pictograms, vocabulary: tuple[str, ...], limit: int | None = None) -> Task:
-    """Draw the held-out pictures, or `limit` of them evenly spread."""
+def make_task(data: Pictograms, vocabulary: tuple[str, ...], limit: int | None = None, single: bool = False) -> Task:
+    """Draw the edges of the held-out pictures, or of `limit` of them evenly spread; thin parts by a `single` stroke."""
     _, held = data.split()
     if limit is not None and limit < len(held):
         held = held[np.linspace(0, len(held) - 1, limit).round().astype(int)]
@@ -90,7 +90,8 @@ def make_task(data: Pictograms, vocabulary: tuple[str, ...], limit: int | None =
     for i in held:
         rng = np.random.default_rng([1, int(i)])
         rgba = data.pixels[i]
-        ink = draw_lines(rng, edge_chains(rgba), np.eye(2, 3, dtype=np.float32), len(rgba))[None]
+        levels = [chains if single == (i in SINGLE) else [] for i, chains in enumerate(edge_chains(rgba))]
+        ink = draw_lines(rng, levels, np.eye(2, 3, dtype=np.float32), len(rgba))[None]
         hints = draw_hints(rng, rgba).transpose(2, 0, 1)
         drawing.append(np.concatenate([ink, np.zeros_like(hints)]))
         hinted.append(np.concatenate([ink, hints]))
@@ -258,27 +259,33 @@ def main() -> None:
     data = load_pictograms(args.data / "emoji.zip")
     classifier = Classifier.from_pretrained(args.classifier).float().eval().to(args.device)
     pipeline = SketchModel.load(args.checkpoint, args.device).pipeline
-    task = make_task(data, make_vocabulary(data), args.limit)
+    task, by_one = (make_task(data, make_vocabulary(data), args.limit, single) for single in (False, True))
     again, quality = reconstruct(pipeline.autoencoder, data.pixels[data.split()[1]], args.device)
     print(f"Autoencoder on {len(again)} held-out pictures: PSNR {quality:.2f} dB.")
     again, _ = reconstruct(pipeline.autoencoder, task.pictures, args.device)
 
     rows: dict[str, Measured] = {}
     shown = {"true picture": task.pictures}
-    drawn = partial(measure_generator, task, classifier=classifier, batch=args.batch, device=args.device)
+    drawn = partial(measure_generator, classifier=classifier, batch=args.batch, device=args.device)
 
     def add(name: str, generator: Generator, seeds: int, hints: bool = False) -> None:
-        rows[name], shown[name] = drawn(generator=generator, seeds=seeds, hints=hints)
+        rows[name], shown[name] = drawn(task, generator, seeds=seeds, hints=hints)
+        print(name, json.dumps(rows[name]), flush=True)
+
+    def add_by_one(name: str, generator: Generator, seeds: int) -> None:
+        rows[name], _ = drawn(by_one, generator, seeds=seeds)
         print(name, json.dumps(rows[name]), flush=True)
 
     weights = {"lines": args.lines, "text": args.text}
     for steps in args.steps:
         add(f"model, {steps} step{'s' * (steps > 1)}", with_model(pipeline, steps, weights), args.seeds)
     add("model, 8 steps, hints", with_model(pipeline, 8, weights), args.seeds, hints=True)
+    add_by_one("model, 8 steps, single strokes", with_model(pipeline, 8, weights), args.seeds)
     for name, _, folder in (text.partition("=") for text in args.also):
         other = SketchUNet.from_pretrained(folder).float().eval().to(args.device)
         parts = SketchPipeline(pipeline.autoencoder, other, pipeline.upscaler)
         add(f"{name}, 8 steps", with_model(parts, 8, weights), 1)
+        add_by_one(f"{name}, 8 steps, single strokes", with_model(parts, 8, weights), 1)
     if args.regression.is_dir():
         unet = SketchUNet.from_pretrained(args.regression).float().eval().to(args.device)
         regression = Regression(unet, pipeline.autoencoder)
@@ -286,7 +293,9 @@ def main() -> None:
         add("regression, hints", regression, 1, hints=True)
     else:
         print(f"No row for the regression: {args.regression} does not exist (python -m demos.sketch.baselines).")
-    add("nearest training picture", Nearest(data), 1)
+    nearest = Nearest(data)
+    add("nearest training picture", nearest, 1)
+    add_by_one("nearest training picture, single strokes", nearest, 1)
     rows["autoencoder"], shown["autoencoder"] = measure(task, again[None], classifier), again
     real = np.stack([training_pictures(data, task, seed) for seed in range(args.seeds)])
     rows["training pictures"] = measure(task, real, classifier)

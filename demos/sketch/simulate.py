@@ -15,13 +15,24 @@ from skimage.morphology import skeletonize
 
 from demos.core.trace import chains
 
-__all__ = ["Picture", "augment", "colour_words", "condition", "draw_hints", "draw_lines", "edge_chains"]
+__all__ = [
+    "SINGLE",
+    "Picture",
+    "augment",
+    "colour_words",
+    "condition",
+    "draw_hints",
+    "draw_lines",
+    "edge_chains",
+]
 
 Chains = list[np.ndarray]
 SCALES = ((0.7, 60, 160), (1.1, 60, 170), (1.8, 50, 140))
 JOINED = ((0, 2), (1, 3))
 """Scales whose edges are joined, and how far, in pixels, they are widened for that."""
-USES = (0.15, 0.2, 0.1, 0.2, 0.2, 0.15, 0.6)
+SINGLE = range(len(SCALES), len(SCALES) + len(JOINED))
+"""Where `edge_chains` has the joined ones."""
+USES = (0.25, 0.35, 0.2, 0.3, 0.3, 0.2, 0.6)
 """How often each of the levels of `edge_chains` is drawn, relative to each other."""
 COLOURS = {
     "black": (25, 25, 28), "white": (245, 245, 245), "grey": (140, 140, 145), "red": (225, 45, 50),
@@ -45,7 +56,7 @@ def edge_chains(rgba: np.ndarray) -> list[Chains]:
         ]
         maps.append(np.maximum(*edges) > 0)
     maps += [_joined(maps[scale], radius) for scale, radius in JOINED]
-    levels = [[c - 0.5 for c in chains(edges)] for edges in maps]
+    levels: list[Chains] = [[c - 0.5 for c in chains(edges)] for edges in maps]
     outline, _ = cv2.findContours((rgba[..., 3] > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     levels.append([np.concatenate([c[:, 0], c[:1, 0]]).astype(np.float32) for c in outline if len(c) > 8])
     opaque = rgba[..., 3] > 127

@@ -105,6 +105,9 @@ def test_task_draws_the_held_out_pictures_reproducibly(data: Pictograms, task: T
     assert task.words[2, :3].tolist() == [index["square"], index["red"], 0]
     part = make_task(data, make_vocabulary(data), 2)
     assert np.array_equal(part.drawing, task.drawing[[0, 3]])
+    by_one = make_task(data, make_vocabulary(data), single=True)
+    assert np.array_equal(by_one.pictures, task.pictures) and by_one.drawing[:, 0].max((1, 2)).min() > 100
+    assert not np.array_equal(by_one.drawing, task.drawing)
 
 
 def test_produce_passes_every_drawing_on_in_batches(task: Task) -> None:
