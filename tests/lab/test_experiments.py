@@ -195,7 +195,8 @@ def mean(rows: list[dict[str, Any]]) -> str:
 
 def test_the_card_says_what_was_measured_of_augmentation() -> None:
     rows, card = measured("augment"), (SHIPPED / "README.md").read_text()
-    for arm, name in shown.ARMS.items():
+    for arm in {row["arm"] for row in rows}:
+        name = shown.ARMS[arm]
         cells = [mean([r for r in rows if (r["arm"], r["n"]) == (arm, n)]) for n in (0, *experiments.REAL)]
         assert f"| {name} | {' | '.join(cells)} |" in card
 
