@@ -76,29 +76,38 @@ class Bench:
         keep()
 
 
-def generated(bench: Bench, family: str, garments: Garments, n: int = GENERATED) -> Labelled:
-    """`n` pictures of a shipped family, labels in turn, drawn once and kept in `runs`."""
-    path = bench.runs / f"{family}-{n}.npz"
+def kept(path: Path, make: Callable[[], Tensor]) -> Labelled:
+    """Pictures, labels in turn, that `make` draws once; then those in the file."""
     if not path.exists():
+        x = make()
         path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, x=x.numpy())
+    with np.load(path) as file:
+        x = torch.from_numpy(file["x"])
+    return Labelled(x, torch.arange(len(x)) % len(LABELS))
+
+
+def generated(bench: Bench, family: str, garments: Garments, n: int = GENERATED) -> Labelled:
+    """`n` pictures of a shipped family, kept in `runs`."""
+
+    def make() -> Tensor:
         rng, parts = torch.Generator().manual_seed(0), []
         for _ in tqdm(range(0, n, 100), desc=f"drawing {family}"):
             parts.append(draw(family, garments.networks[family], torch.arange(100) % len(LABELS), rng))
-        np.savez_compressed(path, x=torch.cat(parts)[:n].numpy())
-    with np.load(path) as file:
-        return Labelled(torch.from_numpy(file["x"]), torch.arange(n) % len(LABELS))
+        return torch.cat(parts)[:n]
+
+    return kept(bench.runs / f"{family}-{n}.npz", make)
 
 
 def own(bench: Bench, real: Labelled, seed: int) -> Labelled:
     """`GENERATED` pictures of a VAE that learnt from the pictures `real` and nothing else, kept in `runs`."""
     name = f"{OWN}-{len(real.y)}-{seed}"
-    path, labels = bench.runs / f"{name}.npz", torch.arange(GENERATED) % len(LABELS)
-    if not path.exists():
-        network = small_vae(real, bench.runs / name, seed)
-        x = draw("vae", network, labels, torch.Generator().manual_seed(seed))
-        np.savez_compressed(path, x=x.numpy())
-    with np.load(path) as file:
-        return Labelled(torch.from_numpy(file["x"]), labels)
+
+    def make() -> Tensor:
+        network, labels = small_vae(real, bench.runs / name, seed), torch.arange(GENERATED) % len(LABELS)
+        return draw("vae", network, labels, torch.Generator().manual_seed(seed))
+
+    return kept(bench.runs / f"{name}.npz", make)
 
 
 def trained(real: Labelled | None, more: Labelled | None, test: Labelled, seed: int, **options: Any) -> float:

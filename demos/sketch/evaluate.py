@@ -268,24 +268,22 @@ def main() -> None:
     shown = {"true picture": task.pictures}
     drawn = partial(measure_generator, classifier=classifier, batch=args.batch, device=args.device)
 
-    def add(name: str, generator: Generator, seeds: int, hints: bool = False) -> None:
-        rows[name], shown[name] = drawn(task, generator, seeds=seeds, hints=hints)
-        print(name, json.dumps(rows[name]), flush=True)
-
-    def add_by_one(name: str, generator: Generator, seeds: int) -> None:
-        rows[name], _ = drawn(by_one, generator, seeds=seeds)
+    def add(name: str, generator: Generator, seeds: int, hints: bool = False, on: Task = task) -> None:
+        rows[name], made = drawn(on, generator, seeds=seeds, hints=hints)
+        if on is task:
+            shown[name] = made
         print(name, json.dumps(rows[name]), flush=True)
 
     weights = {"lines": args.lines, "text": args.text}
     for steps in args.steps:
         add(f"model, {steps} step{'s' * (steps > 1)}", with_model(pipeline, steps, weights), args.seeds)
     add("model, 8 steps, hints", with_model(pipeline, 8, weights), args.seeds, hints=True)
-    add_by_one("model, 8 steps, single strokes", with_model(pipeline, 8, weights), args.seeds)
+    add("model, 8 steps, single strokes", with_model(pipeline, 8, weights), args.seeds, on=by_one)
     for name, _, folder in (text.partition("=") for text in args.also):
         other = SketchUNet.from_pretrained(folder).float().eval().to(args.device)
         parts = SketchPipeline(pipeline.autoencoder, other, pipeline.upscaler)
         add(f"{name}, 8 steps", with_model(parts, 8, weights), 1)
-        add_by_one(f"{name}, 8 steps, single strokes", with_model(parts, 8, weights), 1)
+        add(f"{name}, 8 steps, single strokes", with_model(parts, 8, weights), 1, on=by_one)
     if args.regression.is_dir():
         unet = SketchUNet.from_pretrained(args.regression).float().eval().to(args.device)
         regression = Regression(unet, pipeline.autoencoder)
@@ -295,7 +293,7 @@ def main() -> None:
         print(f"No row for the regression: {args.regression} does not exist (python -m demos.sketch.baselines).")
     nearest = Nearest(data)
     add("nearest training picture", nearest, 1)
-    add_by_one("nearest training picture, single strokes", nearest, 1)
+    add("nearest training picture, single strokes", nearest, 1, on=by_one)
     rows["autoencoder"], shown["autoencoder"] = measure(task, again[None], classifier), again
     real = np.stack([training_pictures(data, task, seed) for seed in range(args.seeds)])
     rows["training pictures"] = measure(task, real, classifier)

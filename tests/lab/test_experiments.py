@@ -75,7 +75,6 @@ def test_a_generator_of_few_pictures_learns_from_these_alone(data: Path, monkeyp
     made = GarmentVAE(latent=6, widths=(8, 8), embedding=8, mixtures=1).eval()
     monkeypatch.setattr(experiments, "small_vae", lambda data, *_: seen.append(data) or made)
     real = experiments.few(place.pictures("train"), 10, 0)
-    place.runs.mkdir()
     drawn = experiments.own(place, real, 0)
     assert seen == [real] and drawn.x.shape == (100, 1, 28, 28) and drawn.y.bincount().tolist() == [10] * 10
     assert torch.equal(experiments.own(place, real, 0).x, drawn.x) and len(seen) == 1

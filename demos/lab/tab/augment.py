@@ -31,9 +31,9 @@ SHOWN = 25
 WAITING, STAND_IN = "Waiting", "Drawing stand-ins for real pictures, once"
 NEW_SEED = "() => Math.floor(Math.random() * 10000)"
 LEAK = (
-    "**Where a gain comes from:** three of the generators learnt from all 58,000 labelled pictures. What they add to 50 "
-    "real ones is knowledge of the other 57,950. The VAE “of the same n” learnt from the n real pictures alone: what it "
-    "draws holds nothing that they do not, and its line says so."
+    "**Where a gain comes from:** three of the generators learnt from all 58,000 labelled pictures. What they add to "
+    "50 real ones is knowledge of the other 57,950. The VAE “of the same n” learnt from the n real pictures alone: "
+    "what it draws holds nothing that they do not, and its line says so."
 )
 REAL = "**Real pictures** are those of Fashion-MNIST in the folder `ATELIER_DATA`, tested on some of its test set."
 STAND_INS = (
