@@ -59,6 +59,10 @@ def binarised(x: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.rand(x.shape, generator=generator) < x / 255).long()
 
 
+def _flat(x: Tensor, generator: torch.Generator) -> Tensor:
+    return binarised(x, generator).flatten(1).float()
+
+
 @dataclass(frozen=True)
 class Digits:
     """One model of digits.
@@ -100,7 +104,7 @@ DIGITS: Mapping[str, Digits] = {
     "vae": Digits(
         "VAE, flows as prior and posterior",
         BinaryVAE,
-        lambda x, generator: binarised(x, generator).flatten(1).float(),
+        _flat,
         True,
         2e-3,
         {"VAE, 5,000 draws": 86.76, "ladder VAE, 5,000 draws": 81.74},
@@ -108,7 +112,7 @@ DIGITS: Mapping[str, Digits] = {
     "linked": Digits(
         "VAE, the same with linked pixels",
         lambda: BinaryVAE(linked=True),
-        lambda x, generator: binarised(x, generator).flatten(1).float(),
+        _flat,
         True,
         2e-3,
         {"VLAE": 78.53},

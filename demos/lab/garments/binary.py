@@ -129,9 +129,9 @@ class BinaryVAE(ModelMixin, ConfigMixin):
     def _observe(self, logits: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.link is None:
             return _drawn(logits, generator)
-        x = torch.zeros_like(logits)
+        x, weight = torch.zeros_like(logits), self.link.weight * self.link.mask
         for i in range(x.shape[1]):
-            x[:, i] = _drawn(logits[:, i] + self.link(_signed(x))[:, i], generator)
+            x[:, i] = _drawn(logits[:, i] + _signed(x) @ weight[i] + self.link.bias[i], generator)
         return x
 
     def family(self) -> VAE:
