@@ -174,6 +174,7 @@ CSS = """
   .main.fillable.app { padding: 8px 12px !important; }
   .at-header h1 { font-size: 1.35rem; }
   .at-shelf .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .at-history .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)); }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation-duration: 0.01s !important; } }
 """
