@@ -10,7 +10,7 @@ scaled and shifted, the second half can be bent by monotone splines of rational 
 one step (Durkan et al. 2019, arXiv:1906.04032).
 
 Any invertible network will do that knows its inverse and its log-determinant: `PictureFlow` makes a model of one, for
-data of any shape. Half of what a multi-scale network has found leaves it early, so that the rest is cheap (RealNVP).
+data of any shape.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ bound log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)) (Kingma and Welling 2
 tighter, log p(x) >= E log 1/k sum p(x, z_i) / q(z_i | x) (Burda et al. 2016, arXiv:1509.00519). A prior with one centre
 a kind makes the latent space a map of kinds; a prior that is learnt, for example by a flow, lets z be distributed as
 the data need it, and the divergence is then estimated by log q(z | x) - log p(z) (Chen et al. 2017, arXiv:1611.02731).
-So it is where q is no Gaussian but one bent by a flow that sees x (Rezende and Mohamed 2015, arXiv:1505.05770).
+So it is where q is no Gaussian but one bent by a flow that sees x (Rezende and Mohamed 2015, arXiv:1505.05770). How
+much of the bound the encoder gives away on a picture tells whether it knows such pictures.
 """
 
 from __future__ import annotations
@@ -98,9 +99,8 @@ class VAE(nn.Module):
         z, log_det = self._bent(straight, context)
         return z, log_normal(straight, mean, log_var) - log_det
 
-    def _inferred(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _inferred(self, said: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A draw z `(B, Z)` of q(z | x) and KL(q(z | x) || p(z)) `(B,)`: exact between Gaussians, else by this draw."""
-        said = self._said(x)
         z, log_q = self._drawn(said, generator)
         if self.prior is None and self.bend is None:
             return z, kl_divergence(*said[:2])
@@ -117,15 +117,47 @@ class VAE(nn.Module):
 
     def losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Of data `x` `(B, ...)`: `"loss"`, minus the bound with the KL term times `beta`; both terms; `"bound"`."""
-        z, divergence = self._inferred(x, generator)
+        z, divergence = self._inferred(self._said(x), generator)
         fit, divergence = self.log_likelihood(x, self.decoder(z)).mean(), divergence.mean()
         terms = {"reconstruction": -fit, "divergence": divergence, "bound": (fit - divergence).detach()}
         return {"loss": self.beta * divergence - fit, **terms}
 
     def elbo(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> Tensor:
         """Evidence lower bound `(B,)` in nats, one sample; `beta` weighs the KL term (Higgins et al. 2017)."""
-        z, divergence = self._inferred(x, generator)
+        return self._bound(x, self._said(x), generator, beta)
+
+    def _bound(
+        self, x: Tensor, said: tuple[Tensor, Tensor, Tensor], generator: torch.Generator, beta: float = 1.0
+    ) -> Tensor:
+        z, divergence = self._inferred(said, generator)
         return self.log_likelihood(x, self.decoder(z)) - beta * divergence
+
+    def regret(
+        self, x: Tensor, generator: torch.Generator, steps: int = 25, rate: float = 0.1, draws: int = 8
+    ) -> Tensor:
+        """What the encoder misses: nats `(B,)` by which the bound grows when q(z | x) is fitted to each x by itself.
+
+        Small for data like those the encoder learnt from, large for others (likelihood regret, Xiao et al. 2020,
+        arXiv:2003.02977). Mean and log-variance take `steps` of Adam; both bounds are means over the same `draws`.
+        """
+        mean, log_var, context = (part.detach() for part in self._said(x))
+        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+
+        @torch.no_grad()
+        def bound(mean: Tensor, log_var: Tensor) -> Tensor:
+            same = torch.Generator(generator.device).manual_seed(seed)
+            return torch.stack([self._bound(x, (mean, log_var, context), same) for _ in range(draws)]).mean(0)
+
+        before = bound(mean, log_var)
+        with torch.enable_grad():
+            fitted = mean.clone().requires_grad_(), log_var.clone().requires_grad_()
+            optimiser = torch.optim.Adam(fitted, rate)
+            for _ in range(steps):
+                slopes = torch.autograd.grad(-self._bound(x, (*fitted, context), generator).sum(), fitted)
+                for part, slope in zip(fitted, slopes, strict=True):
+                    part.grad = slope
+                optimiser.step()
+        return bound(*fitted) - before
 
     def _log_prior(self, z: Tensor) -> Tensor:
         if self.prior is not None:

@@ -36,7 +36,7 @@ from demos.sketch.batches import (
 )
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.networks import Autoencoder, Upscaler
-from demos.sketch.pipeline import SketchPipeline, guided
+from demos.sketch.pipeline import TYPICAL, SketchPipeline, guided
 from demos.sketch.unet import SketchUNet
 
 __all__ = ["PRESETS", "STAGES", "main"]
@@ -56,6 +56,7 @@ PRESETS = {
 
 ARCHIVE = "emoji.zip"
 MOST_NOISE = 0.45
+MOST_LINES = 3.0
 
 
 def pictograms(run: Run) -> Pictograms:
@@ -183,7 +184,8 @@ def train_student(run: Run) -> None:
     """Distil guidance and long steps into one evaluation.
 
     Half of a batch regresses the guided velocity of the frozen teacher (Meng et al. 2023); the other half learns that
-    a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025).
+    a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025). Weights of
+    the drawing are those that may be asked for; words weigh what `guided` tells a distilled network.
     """
     autoencoder, data = run.finished("autoencoder", Autoencoder), pictograms(run)
     teacher: Any = run.finished(_flow_part(run), SketchUNet)
@@ -217,8 +219,8 @@ def train_student(run: Run) -> None:
         times = shifted(torch.stack([u, u - part / 2, u - part])).to(run.device)
         t = torch.cat([sample_times(half, rng).to(run.device), times[0]])
         step = torch.cat([torch.zeros(half, device=run.device), times[0] - times[2]])
-        low, high = torch.tensor([0.5, 0.0]), torch.tensor([4.0, 4.0])
-        weights = (low + (high - low) * torch.rand(run.batch, 2, generator=rng)).to(run.device)
+        lines = MOST_LINES * torch.rand(run.batch, 1, generator=rng)
+        weights = torch.cat([lines, torch.full_like(lines, TYPICAL)], 1).to(run.device)
         x = interpolate(z, noise, t)
         given = (drawing, words, style, weights)
         target = torch.cat([

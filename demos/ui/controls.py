@@ -11,6 +11,7 @@ from demos.core.seed import MAX_SEED
 
 __all__ = [
     "HISTORY_LIMIT",
+    "LOADING",
     "SeedControls",
     "bar",
     "download_button",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 HISTORY_LIMIT = 48
+LOADING = "The model is being loaded: the first picture takes some seconds."
+"""What stands where a tab's first answer will be told of."""
 
 _DICE = f"() => Math.floor(Math.random() * {MAX_SEED + 1})"
 

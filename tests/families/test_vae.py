@@ -100,3 +100,13 @@ def test_samples_are_observed_with_their_noise(x: Tensor) -> None:
     drawn = model.sample(20_000, torch.Generator().manual_seed(0))
     assert drawn.std().item() == pytest.approx(math.sqrt(1 + STD**2), abs=0.02)
     assert torch.equal(model.decode(x), x)
+
+
+@pytest.mark.parametrize(("error", "nats"), [(0.0, 0.0), (0.4, 0.8), (-0.8, 3.2)])
+def test_the_regret_is_the_divergence_that_the_encoder_left(x: Tensor, error: float, nats: float) -> None:
+    """Of two dimensions with means `error` beside the exact ones: error² / variance."""
+    model = made(error)
+    with torch.no_grad():
+        found = model.regret(x, torch.Generator().manual_seed(1), steps=120, rate=0.03)
+    assert not found.requires_grad and model.encoder.error.grad is None
+    assert found.mean().item() == pytest.approx(nats, abs=0.1)

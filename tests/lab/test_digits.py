@@ -159,7 +159,7 @@ def test_the_flow_s_density_is_the_picture_s_probability_whatever_was_added() ->
         first[:, 0, 5, 4] = (torch.arange(256) + 0.5) / 256
         column = (model.log_prob(first) - model.log_prob(first[:1])).double()
         network: Any = model.transform
-        logits = network.scales[0][2]([torch.zeros(1, 3, 3, dtype=torch.long)] * 3)[0, 2, 2]
+        logits = network.scales[0][2]([torch.zeros(1, 3, 3, dtype=torch.long)] * 3, None)[0, 2, 2]
     expected = logits.log_softmax(-1) - logits.log_softmax(-1)[0]
     assert torch.allclose(column.float(), expected, atol=2e-3)
 

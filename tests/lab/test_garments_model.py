@@ -20,11 +20,11 @@ from demos.lab.garments.classifier import GarmentClassifier
 from demos.lab.garments.complete import COMPLETIONS
 from demos.lab.garments.data import LABELS
 from demos.lab.garments.energy import GarmentEnergy
-from demos.lab.garments.flow import GarmentFlow
 from demos.lab.garments.gan import GarmentGenerator
 from demos.lab.garments.kinds import KINDS
 from demos.lab.garments.references import SETS, WITH_DIRECTIONS, References
 from demos.lab.garments.scores import SCORES, STATISTICS, Normal
+from demos.lab.garments.subscale import SubscaleFlow
 from demos.lab.garments.unet import GarmentScore
 from demos.lab.garments.vae import GarmentVAE
 from demos.lab.model import Garments
@@ -50,7 +50,7 @@ def garments() -> Garments:
     networks: dict[str, Any] = {
         "autoregressive": CausalNetwork(width=16, depth=1, mixtures=1),
         "vae": GarmentVAE(widths=(8, 8), embedding=8),
-        "flow": GarmentFlow(widths=(8, 8), steps=(2, 2), bins=3),
+        "flow": SubscaleFlow(widths=(8, 8), depth=1, labelled=True),
         "gan": GarmentGenerator(widths=(8, 8), embedding=8),
         "energy": GarmentEnergy(widths=(8, 8), embedding=8),
         "score": GarmentScore(widths=(8, 8), embedding=8, steps=2),
@@ -117,7 +117,7 @@ def test_samples_are_pictures_and_previews_show_them_all(garments: Garments) -> 
 
     made = garments.sample("flow", 5, "Bag", 3, watch)
     assert [(p.mode, p.size) for p in made] == [("L", (28, 28))] * 5
-    assert [p.size for p in seen] == [(84, 56)] * 4
+    assert [p.size for p in seen] == [(84, 56)] * 7
     assert np.array_equal(np.asarray(seen[-1])[:28, :28], np.asarray(made[0]))
 
 

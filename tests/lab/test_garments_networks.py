@@ -14,10 +14,10 @@ from demos.families.vae import VAE, log_normal
 from demos.lab.garments.causal import CausalNetwork
 from demos.lab.garments.data import NO_LABEL, bits_per_dim, dequantised
 from demos.lab.garments.energy import GarmentEnergy
-from demos.lab.garments.flow import GarmentFlow
 from demos.lab.garments.gan import GarmentDiscriminator, GarmentGenerator, pair
 from demos.lab.garments.kinds import KINDS, bits, draw, encode, given, pictures
 from demos.lab.garments.layers import Given
+from demos.lab.garments.subscale import SubscaleFlow
 from demos.lab.garments.unet import GarmentScore
 from demos.lab.garments.vae import GarmentVAE
 from tests.lab.shaken import rng, shaken
@@ -28,7 +28,7 @@ def networks() -> dict[str, Any]:
     small: dict[str, Any] = {
         "autoregressive": CausalNetwork(width=16, depth=1, mixtures=2),
         "vae": GarmentVAE(widths=(8, 8), embedding=8),
-        "flow": GarmentFlow(widths=(8, 8), steps=(2, 2), bins=3),
+        "flow": SubscaleFlow(widths=(8, 8), depth=1, labelled=True),
         "gan": GarmentGenerator(widths=(8, 8), embedding=8),
         "energy": GarmentEnergy(widths=(8, 8), embedding=8),
         "score": GarmentScore(widths=(8, 8), embedding=8, steps=2),
@@ -96,15 +96,16 @@ def test_only_what_is_erased_is_drawn() -> None:
     assert not torch.equal(made[..., 3:, :], known[..., 3:, :])
 
 
-def test_the_flow_inverts_and_knows_its_determinant() -> None:
-    network = shaken(GarmentFlow(widths=(8, 8), steps=(3, 3), bins=4, side=8), 0.05).double()
-    x, label = torch.rand(1, 1, 8, 8, generator=rng(), dtype=torch.float64), torch.tensor([4])
-    z, log_det = network(x, label)
-    jacobian = torch.autograd.functional.jacobian(lambda x: network(x, label)[0].flatten(), x)
-    assert isinstance(jacobian, Tensor)
-    expected = torch.linalg.slogdet(jacobian.reshape(64, 64))[1]
-    assert float(log_det.detach()) == pytest.approx(float(expected), abs=1e-8)
-    assert torch.allclose(network.inverse(z, None, label), x, atol=1e-10)
+def test_the_flow_under_a_label_inverts_and_knows_its_determinant() -> None:
+    network = shaken(SubscaleFlow(widths=(8, 8), depth=1, side=6, labelled=True), 0.3)
+    y, label = (torch.randint(0, 256, (1, 1, 6, 6), generator=rng()) + 0.4) / 256, torch.tensor([4])
+    z, log_det = network(y, label)
+    slopes = torch.autograd.functional.jacobian(lambda y: network(y, label)[0], y)
+    assert isinstance(slopes, Tensor)
+    expected = torch.linalg.slogdet(slopes.view(36, 36).double())[1]
+    assert float(log_det.detach()) == pytest.approx(float(expected), rel=1e-3)
+    assert torch.allclose(256 * network.inverse(z, None, label), 256 * y, atol=0.1)
+    assert not torch.allclose(network(y, torch.tensor([NO_LABEL]))[0], z, atol=0.1)
 
 
 def test_the_flow_shows_every_step_of_its_inverse() -> None:
@@ -112,7 +113,7 @@ def test_the_flow_shows_every_step_of_its_inverse() -> None:
     model = given(SMALL["flow"], torch.tensor([0, 1]))
     with torch.no_grad():
         made = model.sample(2, rng(), lambda i, n, x: seen.append((i, n, tuple(x.shape))))
-    assert [i for i, _, _ in seen] == [1, 2, 3, 4]
+    assert [(i, n) for i, n, _ in seen] == [(i, 7) for i in range(1, 8)]
     assert {shape for _, _, shape in seen} == {(2, 1, 28, 28)} == {tuple(made.shape)}
 
 

@@ -11,11 +11,11 @@ from torch import nn
 from demos.lab.garments.causal import CausalNetwork
 from demos.lab.garments.classifier import GarmentClassifier
 from demos.lab.garments.energy import GarmentEnergy
-from demos.lab.garments.flow import GarmentFlow
 from demos.lab.garments.gan import GarmentGenerator
 from demos.lab.garments.kinds import KINDS
 from demos.lab.garments.references import DIRECTIONS, WITH_DIRECTIONS, References
 from demos.lab.garments.scores import STATISTICS, Normal
+from demos.lab.garments.subscale import SubscaleFlow
 from demos.lab.garments.unet import GarmentScore
 from demos.lab.garments.vae import GarmentVAE
 from demos.lab.model import Garments
@@ -41,7 +41,7 @@ def tiny_garments() -> Garments:
     networks = {
         "autoregressive": CausalNetwork(width=16, depth=1, mixtures=1),
         "vae": GarmentVAE(widths=(8, 8), embedding=8, mixtures=1),
-        "flow": GarmentFlow(widths=(8, 8), steps=(2, 2), bins=2),
+        "flow": SubscaleFlow(widths=(8, 8), depth=1, labelled=True),
         "gan": GarmentGenerator(widths=(8, 8), embedding=8),
         "energy": GarmentEnergy(widths=(8, 16), embedding=16),
         "score": GarmentScore(widths=(8, 16), embedding=16, steps=4),

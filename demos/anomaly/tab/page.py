@@ -8,7 +8,7 @@ from demos.anomaly.tab import handlers as on
 from demos.anomaly.tab import many
 from demos.anomaly.tab.endpoints import fit_detector, score_folder, score_image
 from demos.anomaly.tab.handlers import CHOICES, FOLDER, SHIPPED
-from demos.ui.controls import download_button, picture_upload, progress_bar, seed_controls
+from demos.ui.controls import LOADING, download_button, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.exchange import STYLE, fetch_button
 from demos.ui.sketchpad import live, sketchpad
@@ -70,7 +70,7 @@ def _inspect() -> dict[str, Any]:
         with gr.Column(min_width=320):
             frame = gr.HTML('<div class="at-empty">Choose a picture.</div>', elem_id="anomaly-frame")
             gr.HTML(FADER, padding=False)
-            note = gr.Markdown("", elem_id="anomaly-note")
+            note = gr.Markdown(LOADING, elem_id="anomaly-note")
             plot = gr.HTML(elem_id="anomaly-plot")
     gallery = gr.Gallery(
         label="Examples, all drawn by the model: choose one", columns=6, height="auto", elem_id="anomaly-examples",

@@ -25,8 +25,8 @@ from demos.families.vae import VAE
 from demos.lab.garments.causal import CausalNetwork
 from demos.lab.garments.data import DIMENSIONS, bits_per_dim, dequantised, scaled
 from demos.lab.garments.energy import GarmentEnergy
-from demos.lab.garments.flow import GarmentFlow
 from demos.lab.garments.gan import GarmentGenerator, pair
+from demos.lab.garments.subscale import SubscaleFlow
 from demos.lab.garments.unet import GarmentScore
 from demos.lab.garments.vae import GarmentVAE
 
@@ -79,10 +79,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "flow": Kind(
         "Normalizing flow",
-        GarmentFlow,
+        SubscaleFlow,
         PictureFlow,
         "unit",
-        "exact for pictures with uniform noise below one brightness, so a lower bound for the pictures",
+        "exact: probabilities of 256 brightnesses, spread evenly inside each",
         (DIMENSIONS,),
         {"temperature": TEMPERATURE},
     ),

@@ -35,7 +35,7 @@ class References:
     """Stored figures.
 
     Attributes:
-        statistics: for each of `SETS`, `(N, 9)` `STATISTICS`.
+        statistics: for each of `SETS`, `(N, S)`, of `STATISTICS`.
         solved: for each of `SETS`, bits per dimension `(M,)` of the score-based model.
         normal: of the statistics of training pictures.
         directions: for each of `WITH_DIRECTIONS`, `(DIRECTIONS, Z)`, as long as one standard deviation.

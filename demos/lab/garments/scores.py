@@ -5,7 +5,8 @@ likely under any model of pictures (Nalisnick et al. 2019, arXiv:1810.09136). Re
 would say, by a background model (Ren et al. 2019, arXiv:1906.02845) or by the length of a compressed file (Serrà et
 al. 2020, arXiv:1909.11480); or ask whether a picture is as likely as garments are (typicality, Nalisnick et al. 2019,
 arXiv:1906.02994), whether its latent is as long as noise is, or whether several such statistics lie together where
-those of garments lie (density of states, Morningstar et al. 2021, arXiv:2006.09273).
+those of garments lie (density of states, Morningstar et al. 2021, arXiv:2006.09273), or how much a VAE's bound grows
+when its posterior is fitted to the picture itself (likelihood regret, Xiao et al. 2020, arXiv:2003.02977).
 
 Every score grows with how unusual a picture is. All are in bits per dimension, but for the latent's length (the natural
 logarithm of its mean square, as a distance from the usual one) and the last (a Mahalanobis distance).
@@ -27,7 +28,9 @@ from demos.lab.garments.kinds import bits, given
 
 __all__ = ["SCORES", "STATISTICS", "Normal", "png_bits", "scores", "statistics"]
 
-STATISTICS = ("autoregressive", "background", "flow", "latent", "vae", "fit", "divergence", "energy", "complexity")
+STATISTICS = (
+    "autoregressive", "background", "flow", "latent", "vae", "fit", "divergence", "regret", "energy", "complexity",
+)  # fmt: skip
 """What is measured of a picture: bits per dimension, and the logarithm of the flow's latent's mean square."""
 
 SCORES: Mapping[str, str] = {
@@ -40,6 +43,7 @@ SCORES: Mapping[str, str] = {
     "typicality": "Typicality",
     "latent": "Length of the flow's latent",
     "fit": "VAE's reconstruction",
+    "regret": "VAE's likelihood regret",
     "states": "Density of states: all statistics together",
 }
 
@@ -56,7 +60,7 @@ def png_bits(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def statistics(networks: Mapping[str, Any], x: Tensor, generator: torch.Generator) -> Tensor:
-    """`STATISTICS` of pictures `(B, 1, 28, 28)` uint8, `(B, 9)`; no label is given to any model."""
+    """`STATISTICS` of pictures `(B, 1, 28, 28)` uint8, `(B, S)`; no label is given to any model."""
     label = torch.full((len(x),), NO_LABEL, device=x.device)
     flow, vae = given(networks["flow"], label), given(networks["vae"], label)
     data, signed = dequantised(x, generator), scaled(x)
@@ -73,6 +77,7 @@ def statistics(networks: Mapping[str, Any], x: Tensor, generator: torch.Generato
         "vae": bits("vae", networks["vae"], x, label, generator),
         "fit": bits_per_dim(fit),
         "divergence": bits_per_dim(-divergence),
+        "regret": bits_per_dim(-vae.regret(signed, generator)),
         "energy": bits("energy", networks["energy"], x, label, generator),
         "complexity": png_bits(x).to(x.device),
     }
@@ -104,7 +109,7 @@ class Normal:
 
 
 def scores(rows: Tensor, normal: Normal) -> dict[str, Tensor]:
-    """`SCORES` `(N,)` from statistics `(N, 9)`."""
+    """`SCORES` `(N,)` from statistics `(N, S)`."""
     at = {name: rows[:, i] for i, name in enumerate(STATISTICS)}
     usual = {name: normal.mean[i] for i, name in enumerate(STATISTICS)}
     return {
@@ -117,5 +122,6 @@ def scores(rows: Tensor, normal: Normal) -> dict[str, Tensor]:
         "typicality": (at["autoregressive"] - usual["autoregressive"]).abs(),
         "latent": (at["latent"] - usual["latent"]).abs(),
         "fit": at["fit"],
+        "regret": at["regret"],
         "states": normal.distance(rows),
     }

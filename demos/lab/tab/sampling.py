@@ -26,7 +26,7 @@ SIDE, EACH = 28, 9
 WAYS = {
     "autoregressive": "Pixel after pixel, row by row, each drawn given all before it.",
     "vae": "A latent from the prior, decoded in one pass.",
-    "flow": "Noise through the inverse of every layer.",
+    "flow": "Noise through the inverse, a few pixels first, then those between them.",
     "gan": "A latent through the generator in one pass.",
     "energy": "Langevin steps down the energy while the noise shrinks.",
     "score": "Noise that follows the learnt velocity.",

@@ -8,7 +8,7 @@ from demos.core.seed import MAX_SEED
 from demos.sketch.tab import handlers as on
 from demos.sketch.tab.endpoints import sketch_styles, sketch_to_image
 from demos.sketch.tab.handlers import FOLDER, FRAMES, STYLES
-from demos.ui.controls import download_button, history, progress_bar, seed_controls
+from demos.ui.controls import LOADING, download_button, history, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.exchange import STYLE, fetch_button
 from demos.ui.sketchpad import live, sketchpad
@@ -29,7 +29,7 @@ def build() -> None:
             pad = sketchpad("Draw here", on.strokes_of(first), "sketch-pad", result="#sketch-frame img")
         with gr.Column(min_width=320):
             frame = gr.HTML(on.framed(None), elem_id="sketch-frame", elem_classes="at-frame")
-            note = gr.Markdown("", elem_id="sketch-note", elem_classes="at-note")
+            note = gr.Markdown(LOADING, elem_id="sketch-note", elem_classes="at-note")
     with gr.Row():
         with gr.Column(min_width=320):
             words = gr.Dropdown(

@@ -9,7 +9,7 @@ from demos.style.tab import handlers as on
 from demos.style.tab.endpoints import restyle, style_presets
 from demos.style.tab.handlers import DRAWING, EVERYWHERE, GALLERY, MIX, PART, PICTURE
 from demos.style.tab.looks import FADER, HEIGHT, KEYS, LANE, PAIR, QUIET, THUMBNAILS
-from demos.ui.controls import download_button, history, picture_upload, progress_bar, seed_controls
+from demos.ui.controls import LOADING, download_button, history, picture_upload, progress_bar, seed_controls
 from demos.ui.events import stop
 from demos.ui.exchange import SKETCH, fetch_button
 from demos.ui.sketchpad import live, sketchpad
@@ -81,7 +81,7 @@ def _top() -> dict[str, Any]:
     strength = gr.Slider(
         0, 1, 1, step=0.02, label="Strength", info="The picture follows as you slide.", elem_id="style-strength"
     )
-    note = gr.Markdown("", elem_id="style-note", elem_classes="at-note")
+    note = gr.Markdown(LOADING, elem_id="style-note", elem_classes="at-note")
     with gr.Row():
         with gr.Column(min_width=320):
             examples = gr.Gallery(
