@@ -1,6 +1,7 @@
 """Measure the Audio tab's models beside their baselines: `python -m demos.audio.evaluate MODEL --data DIR`.
 
-MODEL is instruments, music or voice. Every figure is printed by name and written as JSON. Judges are classifiers that
+MODEL is instruments, music or voice. Every figure is printed by name and written as JSON; with folders of more
+trainings of the same model (`--also`) it is the mean over all and its standard deviation. Judges are classifiers that
 were trained on real recordings alone (`python -m demos.audio.train note_judge`, `digit_judge`, `voice_judge`).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from demos.core.checkpoint import load_network
 
 __all__ = ["MODELS", "main", "over_seeds", "table"]
 
+SPREAD = " ±"
 Figures = dict[str, dict[str, float]]
 
 
@@ -39,35 +42,36 @@ def table(figures: Figures) -> str:
 
 
 def over_seeds(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of every figure and, as "name ±", its standard deviation over more than one seed."""
+    """Mean of every figure and, as "name ±", its standard deviation over more than one row, whose own are left out."""
+    if len(rows) == 1:
+        return dict(rows[0])
     found = {}
-    for name in rows[0]:
+    for name in (name for name in rows[0] if not name.endswith(SPREAD)):
         values = [row[name] for row in rows]
         found[name] = float(np.mean(values))
-        if len(values) > 1:
-            found[f"{name} ±"] = float(np.std(values, ddof=1))
+        found[name + SPREAD] = float(np.std(values, ddof=1))
     return found
 
 
-def measure_instruments(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
+def measure_instruments(data: Path, folder: Path, judges: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
     """Resynthesis, pitch, speed and judge."""
-    model = Instruments.load(checkpoints / "instruments")
+    model = Instruments.load(folder)
     notes = load_notes(data / "notes.zip", cache, None if limit is None else max(2, limit))
     found: Figures = {f"resynthesis, {name}": row for name, row in instruments.resynthesis(model, notes).items()}
     found["pitch tracker on held-out notes"] = instruments.tracker_errors([n for n in notes if n.held_out])
     found["pitch of played notes"] = instruments.pitch_errors(model, notes)
     found["speed"] = instruments.speed(model)
-    folder = checkpoints / "audio_judges" / "notes"
-    if folder.is_dir():
-        found["judge's accuracy"] = instruments.judged(model, notes, load_network(Classifier, folder))
+    judge = judges / "notes"
+    if judge.is_dir():
+        found["judge's accuracy"] = instruments.judged(model, notes, load_network(Classifier, judge))
     else:
-        print(f"No row for the judge: {folder} does not exist (python -m demos.audio.train note_judge).")
+        print(f"No row for the judge: {judge} does not exist (python -m demos.audio.train note_judge).")
     return found
 
 
-def measure_music(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
+def measure_music(data: Path, folder: Path, judges: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
     """Likelihoods of the test split, rules and speed."""
-    model = Chorales.load(checkpoints / "music")
+    model = Chorales.load(folder)
     test = load_chorales(data / "Jsb16thSeparated.json")["test"][:limit]
     found: Figures = {"negative log-likelihood, nats": music.likelihoods(model, test)}
     drawn = [music.rules(model, test, seed=1000 * seed) for seed in range(seeds)]
@@ -77,11 +81,11 @@ def measure_music(data: Path, checkpoints: Path, cache: Path, seeds: int, limit:
     return found
 
 
-def measure_voice(data: Path, checkpoints: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
+def measure_voice(data: Path, folder: Path, judges: Path, cache: Path, seeds: int, limit: int | None) -> Figures:
     """Judges, vocoder and speed."""
-    model = Voices.load(checkpoints / "voice")
+    model = Voices.load(folder)
     held = [d for d in load_digits(data / "spoken_digits.zip") if d.held_out][:limit]
-    digits, voices = (load_network(Classifier, checkpoints / "audio_judges" / name) for name in ("digits", "voices"))
+    digits, voices = (load_network(Classifier, judges / name) for name in ("digits", "voices"))
     rows = [voice.judged(model, held, digits, voices, seed=1000 * seed) for seed in range(seeds)]
     found: Figures = {"judges' accuracy": over_seeds(rows)}
     found["vocoder"] = {"spectral distance": voice.vocoder_distance(model, held)}
@@ -89,7 +93,7 @@ def measure_voice(data: Path, checkpoints: Path, cache: Path, seeds: int, limit:
     return found
 
 
-MODELS: dict[str, Callable[[Path, Path, Path, int, int | None], Figures]] = {
+MODELS: dict[str, Callable[[Path, Path, Path, Path, int, int | None], Figures]] = {
     "instruments": measure_instruments,
     "music": measure_music,
     "voice": measure_voice,
@@ -102,13 +106,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("--data", type=Path, required=True, help="folder with the archives")
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="folders of more trainings of the model")
     parser.add_argument("--runs", type=Path, default=Path(".runs/audio"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="so many notes an instrument (2 at least), pieces or recordings")
     args = parser.parse_args(arguments)
     torch.set_flush_denormal(True)
-    figures = MODELS[args.model](args.data, args.checkpoints.resolve(), args.runs / "cache", args.seeds, args.limit)
-    facts: dict[str, Any] = {"model": args.model, "seeds": args.seeds, "torch_threads": torch.get_num_threads()}
+    shipped, judges = (args.checkpoints.resolve() / name for name in (args.model, "audio_judges"))
+    one = partial(MODELS[args.model], args.data, judges=judges, cache=args.runs / "cache")
+    each = [one(folder=folder, seeds=args.seeds, limit=args.limit) for folder in (shipped, *args.also)]
+    figures = {what: over_seeds([found[what] for found in each]) for what in each[0]}
+    facts: dict[str, Any] = {
+        "model": args.model,
+        "trainings": len(each),
+        "seeds": args.seeds,
+        "torch_threads": torch.get_num_threads(),
+    }
     args.runs.mkdir(parents=True, exist_ok=True)
     target = args.runs / f"evaluation_{args.model}.json"
     target.write_text(json.dumps({**facts, "figures": figures}, indent=1) + "\n", encoding="utf-8")

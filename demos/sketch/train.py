@@ -184,8 +184,8 @@ def train_student(run: Run) -> None:
     """Distil guidance and long steps into one evaluation.
 
     Half of a batch regresses the guided velocity of the frozen teacher (Meng et al. 2023); the other half learns that
-    a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025). Weights of
-    the drawing are those that may be asked for; words weigh what `guided` tells a distilled network.
+    a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025). Weights
+    of the drawing are those that may be asked for; words weigh what `guided` tells a distilled network.
     """
     autoencoder, data = run.finished("autoencoder", Autoencoder), pictograms(run)
     teacher: Any = run.finished(_flow_part(run), SketchUNet)

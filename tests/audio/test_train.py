@@ -121,3 +121,5 @@ def test_the_real_archives_are_as_described() -> None:
 def test_seeds_give_a_mean_and_a_spread() -> None:
     assert over_seeds([{"a": 1.0}]) == {"a": 1.0}
     assert over_seeds([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}]) == {"a": 2.0, "a ±": 1.0}
+    assert over_seeds([{"a": 1.0, "a ±": 9.0}]) == {"a": 1.0, "a ±": 9.0}
+    assert over_seeds([{"a": 1.0, "a ±": 9.0}, {"a": 3.0, "a ±": 7.0}])["a ±"] == pytest.approx(2**0.5)
