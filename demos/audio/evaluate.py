@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_flush_denormal(True)
     shipped, judges = (args.checkpoints.resolve() / name for name in (args.model, "audio_judges"))
-    one = partial(MODELS[args.model], args.data, judges=judges, cache=args.runs / "cache")
-    each = [one(folder=folder, seeds=args.seeds, limit=args.limit) for folder in (shipped, *args.also)]
+    measure, cache = MODELS[args.model], args.runs / "cache"
+    each = [measure(args.data, folder, judges, cache, args.seeds, args.limit) for folder in (shipped, *args.also)]
     figures = {what: over_seeds([found[what] for found in each]) for what in each[0]}
     facts: dict[str, Any] = {
         "model": args.model,
