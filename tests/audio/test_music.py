@@ -252,8 +252,6 @@ class TestWrapper:
         read = read_midi(score.midi())
         assert list(read.values()) == [notes for notes in score.notes().values() if notes]
         assert not score.surprise[:, 0].any() and (score.surprise[:, 1:] > 0).all()
-        for name, values in score.note_surprise().items():
-            assert len(values) == len(score.notes()[name])
 
     def test_seeds_and_temperature(self, model: Chorales) -> None:
         a, b, c = (model.harmonise(MELODY, seed=s).grid for s in (1, 1, 2))

@@ -52,13 +52,6 @@ class Score:
         """The notes of each voice."""
         return {name: notes_of(self.grid[:, v], self.starts[:, v]) for v, name in enumerate(VOICES)}
 
-    def note_surprise(self) -> dict[str, list[float]]:
-        """The surprise of each note of `notes`, summed over its sixteenths."""
-        return {
-            name: [float(self.surprise[n.start : n.start + n.length, v].sum()) for n in notes]
-            for v, (name, notes) in enumerate(self.notes().items())
-        }
-
     def midi(self, beats_a_minute: float = 80.0) -> bytes:
         """A MIDI file with a track a voice."""
         return midi_bytes(self.notes(), beats_a_minute)
