@@ -105,7 +105,7 @@ def test_a_long_job_is_stopped(page: Page) -> None:
 def test_a_garment_is_drawn_and_its_percentile_read(page: Page) -> None:
     section(page, "A picture")
     page.wait_for_selector("#lab-copies .tile:nth-child(7)")
-    assert page.locator("#lab-likely tbody tr").count() == 6 and page.locator("#lab-scores [data-index]").count() == 10
+    assert page.locator("#lab-likely tbody tr").count() == 6 and page.locator("#lab-scores [data-index]").count() == 11
     box = page.locator("#lab-garment .pad-canvas").bounding_box()
     before = page.inner_text("#lab-likely")
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.3 * box["height"])
