@@ -260,8 +260,8 @@ def test_measured_figures_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_measures_react_to_spoiling(model: Garments) -> None:
-    plain, copied = spoiling.measured(model, 0, 10, 0, 80), spoiling.measured(model, 0, 10, 1, 80)
-    noisy = spoiling.measured(model, 60, 10, 0, 80)
+    plain, copied = spoiling.measured(model, 0, 10, 0, 120), spoiling.measured(model, 0, 10, 1, 120)
+    noisy = spoiling.measured(model, 60, 10, 0, 120)
     assert copied.fid < 1e-6 < plain.fid < noisy.fid and copied.precision == copied.coverage == 1
     assert noisy.p_value < 0.02 and noisy.mmd > plain.mmd and copied.p_value > 0.5
     table, sheet = compare.experiment(60, 10, 0, 80)

@@ -97,14 +97,15 @@ def test_only_what_is_erased_is_drawn() -> None:
 
 
 def test_the_flow_under_a_label_inverts_and_knows_its_determinant() -> None:
-    network = shaken(SubscaleFlow(widths=(8, 8), depth=1, side=6, labelled=True), 0.3)
+    torch.manual_seed(0)
+    network = shaken(SubscaleFlow(widths=(8, 8), depth=1, side=6, labelled=True), 0.15)
     y, label = (torch.randint(0, 256, (1, 1, 6, 6), generator=rng()) + 0.4) / 256, torch.tensor([4])
     z, log_det = network(y, label)
     slopes = torch.autograd.functional.jacobian(lambda y: network(y, label)[0], y)
     assert isinstance(slopes, Tensor)
     expected = torch.linalg.slogdet(slopes.view(36, 36).double())[1]
     assert float(log_det.detach()) == pytest.approx(float(expected), rel=1e-3)
-    assert torch.allclose(256 * network.inverse(z, None, label), 256 * y, atol=0.1)
+    assert torch.allclose(256 * network.inverse(z, None, label), 256 * y, atol=1e-3)
     assert not torch.allclose(network(y, torch.tensor([NO_LABEL]))[0], z, atol=0.1)
 
 

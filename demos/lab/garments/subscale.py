@@ -31,7 +31,7 @@ __all__ = ["SubscaleFlow"]
 OnStep = Callable[[int, int, Tensor], None]
 QUARTERS = ((0, 0), (1, 1), (0, 1), (1, 0))
 LEVELS = 256
-LEAST = 1e-7
+LEAST = 1e-12
 
 
 def _part(grid: Tensor, stride: int, quarter: tuple[int, int]) -> Tensor:
@@ -100,8 +100,8 @@ class SubscaleFlow(ModelMixin, ConfigMixin):
             # The Gaussian's log-density cancels z, so training need not send gradients through it.
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.training):
                 p = logits.float().softmax(-1)
-                below = (p.cumsum(-1) - p).gather(-1, value[..., None])[..., 0]
-                noise = torch.special.ndtri((below + log_p.exp() * inside).clamp(LEAST, 1 - LEAST))
+                end, size = (one.gather(-1, value[..., None])[..., 0] for one in (p.cumsum(-1, dtype=torch.double), p))
+                noise = torch.special.ndtri((end - size * (1 - inside)).clamp(LEAST, 1 - LEAST)).float()
                 where(z).copy_(noise)
             gained = log_p + 0.5 * noise.square() + 0.5 * math.log(2 * math.pi) + math.log(LEVELS)
             log_det = log_det + gained.flatten(1).sum(1)
@@ -123,9 +123,9 @@ class SubscaleFlow(ModelMixin, ConfigMixin):
         v, y = torch.zeros_like(noise, dtype=torch.long), torch.zeros_like(noise)
         n = 1 + 3 * len(self.scales)
         for i, (logits, where) in enumerate(self._all(v, label), 1):
-            u = torch.special.ndtr(where(noise)).clamp(LEAST, 1 - LEAST)[..., None].contiguous()
+            u = torch.special.ndtr(where(noise).double()).clamp(LEAST, 1 - LEAST)[..., None].contiguous()
             p = logits.float().softmax(-1)
-            upto = p.cumsum(-1)
+            upto = p.cumsum(-1, dtype=torch.double)
             found = torch.searchsorted(upto, u, right=True).clamp_max(LEVELS - 1)
             end, size = (one.gather(-1, found) for one in (upto, p))
             inside = (1 - (end - u) / size).clamp(0, 1 - 1e-4)
