@@ -1,8 +1,8 @@
-"""What a picture costs: the shipped model, its undistilled network, and Stable Diffusion 1.5 with a ControlNet.
+"""What a picture costs: the shipped model, and Stable Diffusion 1.5 with a ControlNet.
 
     python -m benchmarks.sampling
 
-The undistilled network and Stable Diffusion have random weights: nothing is downloaded, and only the cost is compared.
+Stable Diffusion has random weights: nothing is downloaded, and only the cost is compared.
 """
 
 from __future__ import annotations
@@ -20,36 +20,26 @@ from benchmarks.timing import figures, machine, measure, table
 from demos.core.device import autocast, fast_bf16
 from demos.core.strokes import Drawing, render
 from demos.sketch.model import Settings, SketchModel
-from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.unet import SketchUNet
+from demos.sketch.pipeline import FINISHED
 
-__all__ = ["main", "measure_ours", "stable_diffusion", "undistilled"]
+__all__ = ["main", "measure_ours", "stable_diffusion"]
 
 Row = tuple[str, ...]
 CAT = Path(__file__).parents[1] / "demos" / "sketch" / "examples" / "cat.json"
 
 
-def undistilled(model: SketchModel) -> SketchModel:
-    """The same model with a network that needs three evaluations a step, its weights random."""
-    network: Any = SketchUNet.from_config({**model.pipeline.unet.config, "distilled": False})
-    network = network.eval().to(model.device, memory_format=torch.channels_last)
-    return SketchModel(SketchPipeline(model.pipeline.autoencoder, network, model.pipeline.upscaler), model.device)
-
-
-def measure_ours(
-    model: SketchModel, runs: int, steps: tuple[int, ...] = (1, 2, 8, 30), slow_steps: int = 50
-) -> list[Row]:
-    """Rows for whole pictures, for the decoder and the upscaler alone, and for the undistilled network."""
+def measure_ours(model: SketchModel, runs: int, steps: tuple[int, ...] = (1, 2, 8, 30)) -> list[Row]:
+    """Rows for whole pictures, and for the decoder and the upscaler alone."""
     cat = CAT.read_text(encoding="utf-8")
     rows: list[Row] = []
 
-    def timed(name: str, job: Callable[[], object], runs: int = runs) -> None:
+    def timed(name: str, job: Callable[[], object]) -> None:
         with autocast(model.device):
             rows.append((name, *figures(measure(job, runs))))
 
-    each = 1 if model.pipeline.unet.config["distilled"] else 3
     for n in steps:
-        name = f"Atelier: one picture, {n} × {each} evaluations, 256 px"
+        network = "student" if n < FINISHED else "flow"
+        name = f"Atelier: one picture, steps: {n}, {network}, 256 px"
         timed(name, lambda n=n: model.draw(cat, Settings("cat", steps=n)))
     timed("Atelier: four variations, 8 steps, 512 px", lambda: model.draw(cat, Settings("cat"), count=4, size=512))
     latents = model.pipeline.noise([0])
@@ -58,9 +48,6 @@ def measure_ours(
     timed("– decoder alone, to 128 px", lambda: model.pipeline.decode(latents))
     timed("– upscaler alone, 128 to 256 px", lambda: model.pipeline.upscale(small))
     timed("– upscaler alone, 256 to 512 px", lambda: model.pipeline.upscale(large))
-    slow = undistilled(model)
-    name = f"Undistilled: one picture, {slow_steps} × 3 evaluations, 256 px"
-    timed(name, lambda: slow.draw(cat, Settings("cat", steps=slow_steps)), min(runs, 5))
     return rows
 
 
@@ -124,7 +111,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     model = SketchModel.load(device="cpu")
     rows = measure_ours(model, options.runs)
-    notes = ["The undistilled network has random weights: only its cost is compared."]
+    notes = []
     if options.large_runs:
         logging.getLogger("diffusers").setLevel(logging.ERROR)
         dtype = torch.bfloat16 if fast_bf16(model.device) else torch.float32
@@ -133,7 +120,7 @@ def main() -> None:
         seconds = measure(lambda: draw(4), options.large_runs, warmup=0)
         name = "StableDiffusionControlNetPipeline, SD 1.5: one picture, 4 steps, 512 px"
         rows.append((name, *figures(seconds)))
-        notes = [f"Undistilled and Stable Diffusion ({dtype}) have random weights: only their cost is compared."]
+        notes = [f"Stable Diffusion ({dtype}) has random weights: only its cost is compared."]
     print(table(("", "median", "90 % below", "runs"), rows, *notes, where))
 
 

@@ -67,7 +67,7 @@ def time_stage(
     with tempfile.TemporaryDirectory() as name, mock.patch.multiple(train, fit=clocked, pictograms=lambda run: data):
         folder = Path(name)
         Autoencoder().save_pretrained(folder / "out" / "autoencoder")
-        SketchUNet(vocabulary=make_vocabulary(data)).save_pretrained(folder / "out_flow")
+        SketchUNet(vocabulary=make_vocabulary(data)).save_pretrained(folder / "out" / "flow")
         budget = Budget(steps=100 * (warmup + steps))
         with contextlib.suppress(_Enough):
             STAGES[stage](Run(folder, folder / stage, folder / "out", budget, batch, 0, device))

@@ -33,6 +33,7 @@ def tiny_checkpoint(folder: Path) -> Path:
         "autoencoder": Autoencoder(encoder_widths=(8, 8, 16), decoder_widths=(8, 8, 16), depth=1),
         "unet": SketchUNet(widths=(16, 32), embedding=24, word_channels=8, vocabulary=("cat",), distilled=True),
         "upscaler": Upscaler(width=8, depth=1),
+        "flow": SketchUNet(widths=(16, 32), embedding=24, word_channels=8, vocabulary=("cat",)),
     }
     for name, network in parts.items():
         network.save_pretrained(folder / name)
@@ -78,10 +79,9 @@ def test_measure_leaves_the_warm_up_out() -> None:
 
 def test_sampling(tmp_path: Path) -> None:
     model = SketchModel.load(tiny_checkpoint(tmp_path), device="cpu")
-    rows = sampling.measure_ours(model, runs=1, steps=(1, 2), slow_steps=2)
-    assert [row[0] for row in rows][:2] == [f"Atelier: one picture, {n} × 1 evaluations, 256 px" for n in (1, 2)]
-    assert len(rows) == 7 and all(row[-1] == "1" for row in rows)
-    assert sampling.undistilled(model).pipeline.unet.config["distilled"] is False
+    rows = sampling.measure_ours(model, runs=1, steps=(1, 8))
+    assert [row[0].split(", ")[1:3] for row in rows[:2]] == [["steps: 1", "student"], ["steps: 8", "flow"]]
+    assert len(rows) == 6 and all(row[-1] == "1" for row in rows)
 
 
 @pytest.mark.parametrize("stage", training.STAGES)

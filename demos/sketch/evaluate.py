@@ -42,7 +42,7 @@ from demos.sketch.classifier import Classifier, features_of
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.model import SketchModel
 from demos.sketch.networks import Autoencoder
-from demos.sketch.pipeline import SketchPipeline
+from demos.sketch.pipeline import TYPICAL_LINES, TYPICAL_TEXT, SketchPipeline
 from demos.sketch.simulate import SINGLE, draw_hints, draw_lines, edge_chains
 from demos.sketch.unet import SketchUNet
 
@@ -248,8 +248,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many held-out pictures instead of all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 8, 30])
-    parser.add_argument("--lines", type=float, default=1.5, help="weight of the drawing")
-    parser.add_argument("--text", type=float, default=2.0, help="weight of the words")
+    parser.add_argument("--lines", type=float, default=TYPICAL_LINES, help="weight of the drawing")
+    parser.add_argument("--text", type=float, default=TYPICAL_TEXT, help="weight of the words")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()

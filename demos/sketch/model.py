@@ -24,10 +24,8 @@ from demos.core.limits import number_in
 from demos.core.seed import normalise_seed, seeds_from
 from demos.core.strokes import Drawing, rasterise, split_picture
 from demos.sketch.data import STYLES, words_of
-from demos.sketch.networks import Autoencoder, Upscaler
-from demos.sketch.pipeline import SketchPipeline
+from demos.sketch.pipeline import PARTS, TYPICAL_LINES, TYPICAL_TEXT, SketchPipeline
 from demos.sketch.simulate import condition
-from demos.sketch.unet import SketchUNet
 
 __all__ = ["LIMITS", "Pictures", "Settings", "SketchModel"]
 
@@ -45,7 +43,7 @@ class Settings:
     Attributes:
         prompt: words; those that the model does not know are ignored and named in the result.
         style: a style's name, or weights of several: `{"noto": 1, "fluent_3d": 3}` or "noto:1, fluent_3d:3".
-        steps: solver steps, 1 to 50.
+        steps: solver steps, 1 to 50: few for a draft by the distilled network, 8 or more to finish a picture.
         guidance: weight of the words, 0 to 4.
         faithfulness: how closely to follow the lines, 0 to 2.
         seed: of the first picture; picture `i` has `seed + i`. None or negative draws one.
@@ -54,7 +52,7 @@ class Settings:
     prompt: str = ""
     style: str | Mapping[str, float] = "fluent_3d"
     steps: int = 8
-    guidance: float = 2.0
+    guidance: float = TYPICAL_TEXT
     faithfulness: float = 1.0
     seed: int | None = 0
 
@@ -109,7 +107,7 @@ class SketchModel:
         """
         folder = find(checkpoint)
         parts: dict[str, Any] = {}
-        for name, kind in (("autoencoder", Autoencoder), ("unet", SketchUNet), ("upscaler", Upscaler)):
+        for name, kind in PARTS.items():
             network: Any = kind.from_config(read_config(folder / name))
             load_weights(network, folder / name)
             parts[name] = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
@@ -234,7 +232,7 @@ class SketchModel:
             words=tokens.expand(count, -1),
             style=self._style(settings.style).to(self.device).expand(count, -1),
             steps=int(number_in(LIMITS, "steps", settings.steps)),
-            lines=1.5 * number_in(LIMITS, "faithfulness", settings.faithfulness),
+            lines=TYPICAL_LINES * number_in(LIMITS, "faithfulness", settings.faithfulness),
             text=number_in(LIMITS, "guidance", settings.guidance),
             seeds=seeds_from(settings.seed, count),
             ignored=ignored,

@@ -6,7 +6,7 @@
     python -m demos.sketch.train upscaler --data DIR
 
 A stage keeps its state, its log and a contact sheet of its progress in `--runs`, goes on from there when it is called
-again, and writes its weights to `--out` when it ends. The tab draws with `unet`.
+again, and writes its weights to `--out` when it ends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from demos.sketch.batches import (
 )
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.networks import Autoencoder, Upscaler
-from demos.sketch.pipeline import TYPICAL, SketchPipeline, guided
+from demos.sketch.pipeline import PARTS, TYPICAL_LINES, TYPICAL_TEXT, SketchPipeline, extrapolated, guided
 from demos.sketch.unet import SketchUNet
 
 __all__ = ["PRESETS", "STAGES", "main"]
@@ -56,17 +56,12 @@ PRESETS = {
 
 ARCHIVE = "emoji.zip"
 MOST_NOISE = 0.45
-MOST_LINES = 3.0
+MOST_LINES = 2 * TYPICAL_LINES
 
 
 def pictograms(run: Run) -> Pictograms:
     """All pictures at 128 pixels a side."""
     return load_pictograms(run.data / ARCHIVE)
-
-
-def _flow_part(run: Run) -> str:
-    """The undistilled network is no part of the pipeline; it lies beside it, for its student and to go on from."""
-    return f"../{run.out.name}_flow"
 
 
 def reconstruction_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -177,18 +172,18 @@ def train_flow(run: Run) -> None:
         report=report,
         report_seconds=120,
     )
-    run.write(_flow_part(run), ema)
+    run.write("flow", ema)
 
 
 def train_student(run: Run) -> None:
     """Distil guidance and long steps into one evaluation.
 
     Half of a batch regresses the guided velocity of the frozen teacher (Meng et al. 2023); the other half learns that
-    a step over 1, 1/2, ... 1/16 of the schedule is two of its own steps over half of that (Frans et al. 2025). Weights
-    of the drawing are those that may be asked for; words weigh what `guided` tells a distilled network.
+    a step over 1, 1/2, 1/4 or 1/8 of the schedule is two of its own steps over half of that (Frans et al. 2025).
+    Weights of the drawing are those that may be asked for; words weigh what `guided` tells a distilled network.
     """
     autoencoder, data = run.finished("autoencoder", Autoencoder), pictograms(run)
-    teacher: Any = run.finished(_flow_part(run), SketchUNet)
+    teacher: Any = run.finished("flow", SketchUNet)
     config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
     model: Any = run.started(cast(SketchUNet, SketchUNet.from_config({**config, "distilled": True})))
     if not run.init:
@@ -214,18 +209,18 @@ def train_student(run: Run) -> None:
         z, drawing, words, style = drawings.batch(run.batch, rng)
         words = words * (torch.rand(len(words), 1, generator=rng).to(run.device) < 0.7)
         noise = torch.randn(z.shape, generator=rng).to(run.device)
-        part = 0.5 ** torch.randint(5, (run.batch - half,), generator=rng).float()
+        part = 0.5 ** torch.randint(4, (run.batch - half,), generator=rng).float()
         u = part * (1 + (torch.rand(len(part), generator=rng) / part).floor())
         times = shifted(torch.stack([u, u - part / 2, u - part])).to(run.device)
         t = torch.cat([sample_times(half, rng).to(run.device), times[0]])
         step = torch.cat([torch.zeros(half, device=run.device), times[0] - times[2]])
         lines = MOST_LINES * torch.rand(run.batch, 1, generator=rng)
-        weights = torch.cat([lines, torch.full_like(lines, TYPICAL)], 1).to(run.device)
+        weights = torch.cat([lines, torch.full_like(lines, TYPICAL_TEXT)], 1).to(run.device)
         x = interpolate(z, noise, t)
         given = (drawing, words, style, weights)
         target = torch.cat([
-            _teach(teacher, x[:half], t[:half], *(g[:half] for g in given)),
-            two_steps(x[half:], times, (part < 0.1).to(run.device), *(g[half:] for g in given)),
+            extrapolated(teacher, *(g[:half] for g in given))(x[:half], t[:half], step[:half]),
+            two_steps(x[half:], times, (part < 0.2).to(run.device), *(g[half:] for g in given)),
         ])  # fmt: skip
         v = model(x, t, model.encode_condition(drawing), words, style, step, weights)
         error = (v.float() - target).square().mean((1, 2, 3))
@@ -236,19 +231,6 @@ def train_student(run: Run) -> None:
         model, losses, run.runs, budget=run.budget, lr=4e-4, seed=run.seed, report=report, report_seconds=120
     )
     run.write("unet", ema)
-
-
-def _teach(
-    teacher: SketchUNet, x: Tensor, t: Tensor, drawing: Tensor, words: Tensor, style: Tensor, weights: Tensor
-) -> Tensor:
-    """The teacher's guided velocity, every entry with its own weights `(B, 2)`."""
-    none, silent = torch.zeros_like(drawing), torch.zeros_like(words)
-    features = teacher.encode_condition(torch.cat([none, drawing, drawing]))
-    tokens = torch.cat([silent, silent, words])
-    v = teacher(x.repeat(3, 1, 1, 1), t.repeat(3), features, tokens, style.repeat(3, 1)).float()
-    v0, v1, v2 = v.chunk(3)
-    lines, text = weights[:, :1, None, None], weights[:, 1:, None, None]
-    return v0 + lines * (v1 - v0) + text * (v2 - v1)
 
 
 def train_upscaler(run: Run) -> None:
@@ -302,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options, train one stage, and name its weights in the pipeline's index once all parts are there."""
     cv2.setNumThreads(1)
     out = train_stage("sketch", STAGES, PRESETS, "checkpoints/sketch", arguments).out
-    if all((out / name / "config.json").exists() for name in ("autoencoder", "unet", "upscaler")):
+    if all((out / name / "config.json").exists() for name in PARTS):
         SketchPipeline.from_parts(out).save_config(out)
 
 

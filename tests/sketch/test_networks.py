@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
 from demos.sketch.networks import Autoencoder, Upscaler
-from demos.sketch.pipeline import SketchPipeline, guided
+from demos.sketch.pipeline import FINISHED, SketchPipeline, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -236,6 +236,22 @@ class TestPipeline:
         assert isinstance(again, SketchPipeline)
         settings = {"seeds": [5, 6], "steps": 2}
         assert torch.equal(pipeline.generate(**given(), **settings), again.generate(**given(), **settings))
+        assert again.flow is None
+
+    def test_what_is_finished_is_left_to_the_undistilled_network(self, tmp_path: Path) -> None:
+        unet, flow = tiny_unet(distilled=True), tiny_unet()
+        both = SketchPipeline(tiny_autoencoder(), unet, tiny_upscaler(), flow)
+        both.save_pretrained(tmp_path)
+        both = SketchPipeline.from_parts(tmp_path)
+        calls: list[bool] = []
+        for network in (both.unet, both.flow):
+            network.register_forward_hook(lambda module, args, out: calls.append(module.config["distilled"]))
+        for steps in (1, FINISHED - 1, FINISHED, 30):
+            both.generate(**given(), seeds=[1, 2], steps=steps)
+        assert calls == [True] * FINISHED + [False] * (FINISHED + 30)
+        student = SketchPipeline(both.autoencoder, both.unet, both.upscaler)
+        student.generate(**given(), seeds=[1, 2], steps=FINISHED)
+        assert calls[-FINISHED:] == [True] * FINISHED
 
     def test_weights_of_one_are_the_plain_conditional_velocity(self, pipeline: SketchPipeline) -> None:
         unet, it = pipeline.unet, given()
@@ -250,6 +266,19 @@ class TestPipeline:
             drawn = velocity(unet, silent)
             far = guided(unet, **it, lines=2.0, text=3.0)(x, t, t)
         assert torch.allclose(far, empty + 2 * (drawn - empty) + 3 * (velocity(unet) - drawn), atol=1e-3)
+
+    def test_near_the_noise_nothing_is_exaggerated(self) -> None:
+        unet, it = tiny_unet(), given()
+        sizes: list[int] = []
+        unet.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
+        x, late, early = numbers(2, 4, 16, 16, seed=3), torch.tensor([1.0, 0.93]), torch.tensor([0.9, 0.2])
+        with torch.no_grad():
+            plain, exaggerated = (guided(unet, **it, lines=w, text=w)(x, late, late) for w in (1.0, 2.0))
+            assert sizes == [2, 2] and torch.equal(plain, exaggerated)
+            less = guided(unet, **it, lines=0.5, text=0.0)(x, late, late)
+            assert sizes[2:] == [6] and not torch.allclose(less, plain, atol=1e-3)
+            plain, exaggerated = (guided(unet, **it, lines=w, text=w)(x, early, early) for w in (1.0, 2.0))
+            assert sizes[3:] == [2, 6] and not torch.allclose(plain, exaggerated, atol=1e-3)
 
     def test_a_distilled_network_takes_one_evaluation_with_the_weights(self) -> None:
         unet, it = tiny_unet(distilled=True), given()
