@@ -179,6 +179,13 @@ def test_scores_have_places_among_garments(garments: Garments, shirt: Image.Imag
     )  # fmt: skip
 
 
+def test_scores_of_a_picture_are_measured_once(garments: Garments, shirt: Image.Image) -> None:
+    first, calls = garments.scores(shirt), garments._statistics.cache_info()
+    assert garments.scores(shirt.copy()) == first
+    assert garments._statistics.cache_info().misses == calls.misses
+    assert garments.scores(shirt.transpose(Image.Transpose.FLIP_TOP_BOTTOM)) != first
+
+
 BAD: dict[str, Callable[[Garments, Image.Image], Any]] = {
     "family": lambda g, x: g.sample("transformer"),
     "family of another type": lambda g, x: g.log_prob(None, x),  # type: ignore[arg-type]
