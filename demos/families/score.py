@@ -68,24 +68,29 @@ def euler(
     x: Tensor,
     times: list[float],
     *,
+    order: int = 1,
     project: Callable[[Tensor, float], Tensor] | None = None,
     on_step: Callable[[int, int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Integrate from the first of `times` to the last.
+    """Integrate from the first of `times` to the last, one evaluation a step.
 
     Args:
         velocity: called with x `(B, ...)`, t `(B,)` and the step's length `(B,)`.
         x: state at the first time; noise when that is 1.
         times: decreasing, see `schedule`.
+        order: 2 follows the line through this step's velocity and the one before (Adams and Bashforth), as far as the
+            middle of the step; for a velocity that does not depend on the step's length.
         project: called with the state and its time after each step; what it returns goes on.
         on_step: called after each step with its number from 1, the number of steps and that step's estimate of the
             data; may raise to stop.
     """
+    before = None
     for i, (t, after) in enumerate(pairwise(times), 1):
-        ones = x.new_ones(len(x))
-        v = velocity(x, t * ones, (t - after) * ones)
+        ones, length = x.new_ones(len(x)), t - after
+        v = velocity(x, t * ones, length * ones)
         estimate = x - t * v
-        x = x - (t - after) * v
+        bend = 0.0 if order == 1 or before is None else length / (2 * before[1]) * (v - before[0])
+        x, before = x - length * (v + bend), (v, length)
         if project is not None:
             x = project(x, after)
         if on_step is not None:

@@ -133,8 +133,8 @@ class SketchPipeline(DiffusionPipeline):
             project, on_step: see `demos.families.score.euler`.
         """
         network = self.unet if self.flow is None or steps < FINISHED else self.flow
-        velocity = guided(network, drawing, words, style, lines, text)
-        return euler(velocity, noise, schedule(steps, start), project=project, on_step=on_step)
+        velocity, order = guided(network, drawing, words, style, lines, text), 1 if network.config["distilled"] else 2
+        return euler(velocity, noise, schedule(steps, start), order=order, project=project, on_step=on_step)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:

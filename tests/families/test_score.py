@@ -92,6 +92,7 @@ def test_a_schedule_goes_from_its_start_to_zero(start: float, steps: int) -> Non
 def test_straight_paths_are_exact_in_any_steps(times: list[float]) -> None:
     z, target = noise(5), noise(5, 1)
     assert torch.allclose(euler(lambda x, t, d: z - target, z, times), target)
+    assert torch.allclose(euler(lambda x, t, d: z - target, z, times, order=2), target, atol=1e-6)
     assert torch.allclose(euler(gaussian(std=1e-9), z, times), torch.full_like(z, MEAN), atol=1e-6)
 
 
@@ -109,12 +110,13 @@ def test_one_step_gives_the_mean_and_many_give_the_distribution() -> None:
 
 
 @pytest.mark.parametrize("times", [even, schedule])
-def test_it_converges_in_first_order(times: Callable[[int], list[float]]) -> None:
+@pytest.mark.parametrize(("order", "low", "high"), [(1, 1.6, 2.4), (2, 3.2, 6.0)])
+def test_it_converges_in_its_order(order: int, low: float, high: float, times: Callable[[int], list[float]]) -> None:
     z = noise(200)
     exact = MEAN + STD * z
-    errors = [float((euler(gaussian(), z, times(steps)) - exact).abs().mean()) for steps in (16, 32, 64, 128)]
+    errors = [float((euler(gaussian(), z, times(n), order=order) - exact).abs().mean()) for n in (16, 32, 64, 128)]
     ratios = [coarse / fine for coarse, fine in pairwise(errors)]
-    assert all(1.6 < ratio < 2.4 for ratio in ratios), ratios
+    assert all(low < ratio < high for ratio in ratios), ratios
 
 
 def test_it_can_begin_in_the_middle() -> None:
