@@ -41,7 +41,7 @@ __all__ = ["STAGES", "main", "measure_augment"]
 HELD, SEEDS = 2000, (0, 1, 2)
 GENERATED, GENERATORS = 1000, ("vae", "gan", "score")
 REAL = (50, 100, 200, 500, 1000, 2000, 5000)
-SPOILT, DRAWS = 500, 1
+SPOILT = 500
 SPOILS = [("noise", amount) for amount in (0, 16, 32, 64, 128)]
 SPOILS += [("rotation", amount) for amount in (15, 30, 90, 180)] + [("inversion", 1)]
 LATENT, VAE_STEPS, VAE_BATCH = 24, 500, 64
@@ -140,16 +140,12 @@ def measure_augment(bench: Bench) -> None:
 
 
 def posteriors(garments: Garments, x: Tensor) -> tuple[Tensor, Tensor]:
-    """p(y | x) `(N, 10)` of the shipped classifier, and by Bayes' rule with the shipped VAE's p(x | y)."""
-    told = []
+    """p(y | x) `(N, 10)` of the shipped classifier, and by Bayes' rule with the autoregressive model's p(x | y)."""
+    told, network = [], garments.networks["autoregressive"]
     with torch.no_grad():
         sure = torch.cat([garments.classifier(scaled(part)).softmax(1) for part in x.split(500)])
         for label in range(len(LABELS)):
-            rng = torch.Generator().manual_seed(0)
-            rows = []
-            for part in x.split(100):
-                model = given(garments.networks["vae"], torch.full((len(part),), label))
-                rows.append(model.log_prob(scaled(part), rng, DRAWS))
+            rows = [given(network, torch.full((len(part),), label)).log_prob(part) for part in x.split(100)]
             told.append(torch.cat(rows))
     return sure, torch.stack(told, 1).double().softmax(1).float()
 
@@ -160,7 +156,7 @@ def measure_robustness(bench: Bench) -> None:
     pictures, garments = [Image.fromarray(one[0].numpy()) for one in x], Garments.load(device="cpu")
     with bench.figures() as (found, keep):
         rows = found.setdefault("rows", [])
-        found |= {"tested": SPOILT, "family": "vae", "draws": DRAWS}
+        found |= {"tested": SPOILT, "family": "autoregressive"}
         done = {(row["way"], row["amount"]) for row in rows}
         for way, amount in tqdm([one for one in SPOILS if one not in done], desc="robustness"):
             how = {"noise": (amount, 0, False), "rotation": (0, amount, False), "inversion": (0, 0, True)}[way]

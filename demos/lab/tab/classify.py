@@ -67,9 +67,9 @@ def when_spoilt() -> tuple[str, str]:
         return "", experiments.not_yet("robustness")
     return experiments.robustness_charts(found), (
         f"{experiments.inverted_sentence(found)}Both as shipped, on {found['tested']:,} test pictures; generative: "
-        f"the VAE that was told labels, its bound by {found['draws']} draw a label. Neither saw spoilt pictures in "
-        "training. A density counts every pixel: under noise it takes nearly all garments for those whose pixels vary "
-        "most, bags, coats and shirts."
+        "the autoregressive model, its exact p(x | y). Neither saw spoilt pictures in training. A density counts every "
+        "pixel: noise on the plain ground, where no training picture has any, decides, and most garments become shirts, "
+        "sneakers or bags."
     )
 
 
