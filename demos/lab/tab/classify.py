@@ -68,8 +68,8 @@ def when_spoilt() -> tuple[str, str]:
     return experiments.robustness_charts(found), (
         f"{experiments.inverted_sentence(found)}Both as shipped, on {found['tested']:,} test pictures; generative: "
         "the autoregressive model, its exact p(x | y). Neither saw spoilt pictures in training. A density counts every "
-        "pixel: noise on the plain ground, where no training picture has any, decides, and most garments become shirts, "
-        "sneakers or bags."
+        "pixel: noise on the plain ground, where no training picture has any, decides, and most garments become "
+        "shirts, sneakers or bags."
     )
 
 
