@@ -33,6 +33,7 @@ from demos.anomaly.model import SHIFT, AnomalyModel, fingerprint
 from demos.anomaly.networks import Inspector, TileField, position_code
 from demos.anomaly.paste import PASTES, UNSEEN, paste
 from demos.anomaly.pretext import Batch, Pretext, image_logit, window_batches
+from demos.core.device import autocast
 from demos.core.fit import fit
 from demos.core.stages import Preset, Run, train_stage
 from demos.families.score import euler, interpolate, sample_times, schedule
@@ -154,7 +155,7 @@ def train_normal(run: Run) -> None:
     def report(ema: Any, step: int) -> dict[str, float]:
         noise = torch.randn(4, 1, 272, 224, generator=torch.Generator().manual_seed(1)).to(run.device)
         ones = torch.ones_like(noise)
-        with torch.autocast(run.device, torch.bfloat16):
+        with autocast(torch.device(run.device)):
             x = euler(lambda x, t, d: ema(x, t, ones).float(), noise, schedule(24, shift=SHIFT))
         pixels = (127.5 * (x[:, 0].clamp(-1, 1) + 1)).byte().cpu().numpy()
         Image.fromarray(np.concatenate(list(pixels), 1)).save(run.runs / "progress.png")

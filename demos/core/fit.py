@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from demos.core.device import autocast
+
 __all__ = ["Budget", "fit"]
 
 Losses = Callable[[torch.Generator, float], dict[str, Tensor]]
@@ -103,7 +105,8 @@ def fit(
     Args:
         model: the module, on the device where it is to be trained.
         losses: called with a generator and the spent fraction of the budget; draws a batch, returns named scalar
-            losses, of which `"loss"` is minimised. Runs under bf16 autocast.
+            losses, of which `"loss"` is minimised. Runs under bf16 autocast where
+            the device multiplies it natively.
         out: folder for `state.safetensors` and `log.jsonl` (one line of metrics a report).
         budget: minutes or steps.
         report: called with the averaged model about once a minute; its figures join the log.
@@ -131,7 +134,7 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = rate
         model.train()
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             terms = losses(rng, spent)
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(f"the loss is {terms['loss'].item()} at step {state.step}")

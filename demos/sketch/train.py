@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from demos.core.device import autocast
 from demos.core.fit import fit
 from demos.core.metrics import psnr
 from demos.core.stages import Preset, Run, train_stage
@@ -136,7 +137,7 @@ def _progress(run: Run, data: Pictograms, autoencoder: Autoencoder) -> Callable[
         rows = [paper_of(drawing)]
         for name, steps in (("fluent_3d", 8), ("fluent_3d", 2), ("noto", 8)):
             style = torch.eye(len(STYLES), device=run.device)[[STYLES.index(name)] * len(drawing)]
-            with torch.autocast(run.device, torch.bfloat16):
+            with autocast(torch.device(run.device)):
                 z = euler(guided(ema, drawing, words, style, 2.0, 1.0), noise, schedule(steps))
                 rows.append(over(autoencoder.from_latent(z)))
         sheet(rows, run.runs / "progress.png")

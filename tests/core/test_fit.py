@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from demos.core import device
 from demos.core import fit as module
 from demos.core.fit import Budget, Losses, fit
 
@@ -235,3 +236,20 @@ def test_frozen_parameters_stay(tmp_path: Path) -> None:
     assert torch.equal(before, model[0].state_dict()["weight"])
     fit(model, regression(model), tmp_path, budget=Budget(steps=8), lr=0.1, warmup=1)
     assert progress(tmp_path)["step"] == 8
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_it_trains_in_bfloat16_only_where_that_is_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    seen = []
+
+    def losses(rng: torch.Generator, spent: float) -> dict[str, Tensor]:
+        y = model(torch.randn(8, 2, generator=rng))
+        seen.append(y.dtype)
+        return {"loss": y.float().square().mean()}
+
+    monkeypatch.setattr(device, "fast_bf16", lambda _: fast)
+    model = network()
+    fit(model, losses, tmp_path, budget=Budget(steps=2))
+    assert seen == [torch.bfloat16 if fast else torch.float32] * 2
