@@ -51,10 +51,10 @@ def serve(page: gr.Blocks, device: str | None, max_queue: int, log_level: str, *
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("atelier").setLevel(log_level.upper())
     os.environ.update({"ATELIER_DEVICE": device} if device else {})
-    limits = {"max_file_size": "20mb", "allowed_paths": [theme.ASSETS], "state_session_capacity": 256}
-    quiet = {"enable_monitoring": False, "run_history": False, "show_error": False, "ssr_mode": False}
-    return page.queue(max_size=max_queue).launch(**{**limits, **quiet, **theme.look(), **launch})
+    return page.queue(max_size=max_queue).launch(**{**access.LIMITS, **theme.look(), **launch})
 
 
 if __name__ == "__main__":
-    serve(build(), **vars(parse()))
+    serve(page := build(), **vars(parse()), prevent_thread_lock=True)
+    sketch_tab.warm()
+    page.block_thread()

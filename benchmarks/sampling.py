@@ -20,7 +20,7 @@ from benchmarks.timing import figures, machine, measure, table
 from demos.core.device import autocast, fast_bf16
 from demos.core.strokes import Drawing, render
 from demos.sketch.model import Settings, SketchModel
-from demos.sketch.pipeline import FINISHED
+from demos.sketch.sampler import FINISHED
 
 __all__ = ["main", "measure_ours", "stable_diffusion"]
 
@@ -42,12 +42,12 @@ def measure_ours(model: SketchModel, runs: int, steps: tuple[int, ...] = (1, 2, 
         name = f"Atelier: one picture, steps: {n}, {network}, 256 px"
         timed(name, lambda n=n: model.draw(cat, Settings("cat", steps=n)))
     timed("Atelier: four variations, 8 steps, 512 px", lambda: model.draw(cat, Settings("cat"), count=4, size=512))
-    latents = model.pipeline.noise([0])
-    small = model.pipeline.decode(latents)
-    large = model.pipeline.upscale(small)
-    timed("– decoder alone, to 128 px", lambda: model.pipeline.decode(latents))
-    timed("– upscaler alone, 128 to 256 px", lambda: model.pipeline.upscale(small))
-    timed("– upscaler alone, 256 to 512 px", lambda: model.pipeline.upscale(large))
+    latents = model.sampler.noise([0])
+    small = model.sampler.decode(latents)
+    large = model.sampler.upscale(small)
+    timed("– decoder alone, to 128 px", lambda: model.sampler.decode(latents))
+    timed("– upscaler alone, 128 to 256 px", lambda: model.sampler.upscale(small))
+    timed("– upscaler alone, 256 to 512 px", lambda: model.sampler.upscale(large))
     return rows
 
 

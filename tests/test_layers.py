@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -104,11 +105,20 @@ def test_the_rule_permits(path: str, name: str) -> None:
     assert broken(Path(path), {name}) == []
 
 
-def test_starting_the_app_imports_nothing_heavy() -> None:
-    code = f"import app, sys; app.build(); print(sorted(set({HEAVY}) & sys.modules.keys()))"
+def imported(code: str, names: Collection[str]) -> str:
+    """Which of the modules a fresh interpreter has imported after `code`."""
+    code = f"{code}; import sys; print(sorted(set({names}) & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_starting_the_app_imports_nothing_heavy() -> None:
+    assert imported("import app; app.build()", HEAVY) == "[]"
+
+
+def test_the_first_picture_waits_for_no_pipelines() -> None:
+    assert imported("import demos.sketch.model", {"diffusers.pipelines.pipeline_utils", "diffusers"}) == "['diffusers']"
 
 
 def test_app_is_short() -> None:

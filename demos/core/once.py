@@ -10,20 +10,21 @@ from typing import Generic, TypeVar
 __all__ = ["Once", "once"]
 
 T = TypeVar("T")
-_making = threading.RLock()
+_loading = threading.RLock()
 
 
 class Once(Generic[T]):
-    """A function without arguments whose first result is kept; see `once`."""
+    """A function without arguments whose first result is kept; its own lock makes others wait for it alone."""
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T], lock: threading.RLock | None = None) -> None:
         self._make, self._made = make, list[T]()
+        self._making = lock or threading.RLock()
         functools.update_wrapper(self, make)
 
     def __call__(self) -> T:
         """The result, made now if it was not made yet."""
         if not self._made:
-            with _making:
+            with self._making:
                 if not self._made:
                     self._made.append(self._make())
         return self._made[0]
@@ -34,9 +35,9 @@ class Once(Generic[T]):
 
 
 def once(make: Callable[[], T]) -> Once[T]:
-    """Decorate a function that loads a model: one thread at a time makes any such thing, the others wait for it.
+    """Decorate a function that loads a model: one thread at a time loads any model, the others wait for it.
 
     `functools.cache` would let two visitors load the same model side by side, and Python's import of large libraries
     fails now and then when two threads begin it together.
     """
-    return Once(make)
+    return Once(make, _loading)

@@ -42,7 +42,7 @@ from demos.sketch.classifier import Classifier, features_of
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.model import SketchModel
 from demos.sketch.networks import Autoencoder
-from demos.sketch.pipeline import TYPICAL_LINES, TYPICAL_TEXT, SketchPipeline
+from demos.sketch.sampler import TYPICAL_LINES, TYPICAL_TEXT, SketchSampler
 from demos.sketch.simulate import SINGLE, draw_hints, draw_lines, edge_chains
 from demos.sketch.unet import SketchUNet
 
@@ -217,13 +217,13 @@ def training_pictures(data: Pictograms, task: Task, seed: int) -> np.ndarray:
     return data.pixels[[of_style[s][r % len(of_style[s])] for s, r in zip(task.style, rank, strict=True)]]
 
 
-def with_model(pipeline: SketchPipeline, steps: int, weights: dict[str, float]) -> Generator:
+def with_model(sampler: SketchSampler, steps: int, weights: dict[str, float]) -> Generator:
     """The shipped model with so many steps, computing as the app does."""
 
     def generate(drawing: Tensor, words: Tensor, style: Tensor, seed: int) -> Tensor:
         seeds = list(range(seed, seed + len(drawing)))
         with autocast(drawing.device):
-            return pipeline.generate(drawing, words, style, seeds, steps=steps, **weights)
+            return sampler.generate(drawing, words, style, seeds, steps=steps, **weights)
 
     return generate
 
@@ -258,11 +258,11 @@ def main() -> None:
 
     data = load_pictograms(args.data / "emoji.zip")
     classifier = Classifier.from_pretrained(args.classifier).float().eval().to(args.device)
-    pipeline = SketchModel.load(args.checkpoint, args.device).pipeline
+    sampler = SketchModel.load(args.checkpoint, args.device).sampler
     task, by_one = (make_task(data, make_vocabulary(data), args.limit, single) for single in (False, True))
-    again, quality = reconstruct(pipeline.autoencoder, data.pixels[data.split()[1]], args.device)
+    again, quality = reconstruct(sampler.autoencoder, data.pixels[data.split()[1]], args.device)
     print(f"Autoencoder on {len(again)} held-out pictures: PSNR {quality:.2f} dB.")
-    again, _ = reconstruct(pipeline.autoencoder, task.pictures, args.device)
+    again, _ = reconstruct(sampler.autoencoder, task.pictures, args.device)
 
     rows: dict[str, Measured] = {}
     shown = {"true picture": task.pictures}
@@ -276,17 +276,17 @@ def main() -> None:
 
     weights = {"lines": args.lines, "text": args.text}
     for steps in args.steps:
-        add(f"model, {steps} step{'s' * (steps > 1)}", with_model(pipeline, steps, weights), args.seeds)
-    add("model, 8 steps, hints", with_model(pipeline, 8, weights), args.seeds, hints=True)
-    add("model, 8 steps, single strokes", with_model(pipeline, 8, weights), args.seeds, on=by_one)
+        add(f"model, {steps} step{'s' * (steps > 1)}", with_model(sampler, steps, weights), args.seeds)
+    add("model, 8 steps, hints", with_model(sampler, 8, weights), args.seeds, hints=True)
+    add("model, 8 steps, single strokes", with_model(sampler, 8, weights), args.seeds, on=by_one)
     for name, _, folder in (text.partition("=") for text in args.also):
         other = SketchUNet.from_pretrained(folder).float().eval().to(args.device)
-        parts = SketchPipeline(pipeline.autoencoder, other, pipeline.upscaler)
+        parts = SketchSampler(sampler.autoencoder, other, sampler.upscaler)
         add(f"{name}, 8 steps", with_model(parts, 8, weights), 1)
         add(f"{name}, 8 steps, single strokes", with_model(parts, 8, weights), 1, on=by_one)
     if args.regression.is_dir():
         unet = SketchUNet.from_pretrained(args.regression).float().eval().to(args.device)
-        regression = Regression(unet, pipeline.autoencoder)
+        regression = Regression(unet, sampler.autoencoder)
         add("regression", regression, 1)
         add("regression, hints", regression, 1, hints=True)
     else:

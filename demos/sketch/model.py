@@ -24,7 +24,7 @@ from demos.core.limits import number_in
 from demos.core.seed import normalise_seed, seeds_from
 from demos.core.strokes import Drawing, rasterise, split_picture
 from demos.sketch.data import STYLES, words_of
-from demos.sketch.pipeline import PARTS, TYPICAL_LINES, TYPICAL_TEXT, SketchPipeline
+from demos.sketch.sampler import PARTS, TYPICAL_LINES, TYPICAL_TEXT, SketchSampler
 from demos.sketch.simulate import condition
 
 __all__ = ["LIMITS", "Pictures", "Settings", "SketchModel"]
@@ -92,11 +92,11 @@ def to_pictures(x: Tensor) -> list[Image.Image]:
 class SketchModel:
     """Loads once, answers one caller at a time."""
 
-    def __init__(self, pipeline: SketchPipeline, device: torch.device) -> None:
-        self.pipeline = pipeline
+    def __init__(self, sampler: SketchSampler, device: torch.device) -> None:
+        self.sampler = sampler
         self.device = device
         self.lane = Lane()
-        self.words = pipeline.unet.index
+        self.words = sampler.unet.index
 
     @classmethod
     def load(cls, checkpoint: str | Path = "sketch", device: str | None = None) -> SketchModel:
@@ -105,16 +105,15 @@ class SketchModel:
         Raises:
             ValueError: the folder is missing, damaged, or holds something else.
         """
-        folder = find(checkpoint)
+        folder, where = find(checkpoint), pick_device(device)
         parts: dict[str, Any] = {}
         for name, kind in PARTS.items():
             network: Any = kind.from_config(read_config(folder / name))
             load_weights(network, folder / name)
-            parts[name] = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        where = pick_device(device)
+            parts[name] = network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)
         if where.type == "cpu":
             set_threads()
-        return cls(SketchPipeline(**parts).to(where), where)
+        return cls(SketchSampler(**parts), where)
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -161,7 +160,7 @@ class SketchModel:
         """
         job = self._job(sketch, settings or Settings(), count)
         with self.lane.hold(), autocast(self.device):
-            latents = self._sample(job, self.pipeline.noise(job.seeds), on_step)
+            latents = self._sample(job, self.sampler.noise(job.seeds), on_step)
             return self._finish(job, latents, size)
 
     def more_like(
@@ -173,7 +172,7 @@ class SketchModel:
             raise ValueError("“strength” must be a number from 0.05 to 1.")
         job = self._job(sketch, settings or Settings(), count)
         with self.lane.hold(), autocast(self.device):
-            noise = self.pipeline.noise(job.seeds)
+            noise = self.sampler.noise(job.seeds)
             z = torch.from_numpy(latent).to(noise).expand_as(noise)
             latents = self._sample(job, (1 - strength) * z + strength * noise, on_step, start=strength)
             return self._finish(job, latents, size)
@@ -192,7 +191,7 @@ class SketchModel:
             raise ValueError("“frames” must be a whole number from 2 to 16.")
         job = self._job(sketch, settings or Settings(), frames)
         with self.lane.hold(), autocast(self.device):
-            a, b = self.pipeline.noise([normalise_seed(seed) for seed in seeds]).split(1)
+            a, b = self.sampler.noise([normalise_seed(seed) for seed in seeds]).split(1)
             angle = torch.linspace(0, math.pi / 2, frames, device=self.device).view(-1, 1, 1, 1)
             latents = self._sample(job, angle.cos() * a + angle.sin() * b, None)
             return self._finish(job, latents, size)
@@ -206,7 +205,7 @@ class SketchModel:
             raise ValueError("Brush over the part of the picture that is to be painted again.")
         job = self._job(sketch, settings or Settings(), count)
         with self.lane.hold(), autocast(self.device):
-            noise = self.pipeline.noise(job.seeds)
+            noise = self.sampler.noise(job.seeds)
             z = torch.from_numpy(latent).to(noise).expand_as(noise)
             soft = torch.from_numpy(mask.astype(np.float32))[None, None].to(self.device)
             coarse = torch.nn.functional.adaptive_max_pool2d(soft, 16)
@@ -269,9 +268,9 @@ class SketchModel:
         project: Callable[[Tensor, float], Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
         def each(i: int, n: int, estimate: Tensor) -> None:
-            report(on_step, i, n, lambda: to_pictures(self.pipeline.decode(estimate[:4])))
+            report(on_step, i, n, lambda: to_pictures(self.sampler.decode(estimate[:4])))
 
-        return self.pipeline.latents(
+        return self.sampler.latents(
             job.drawing, job.words, job.style, x,
             steps=job.steps, lines=job.lines, text=job.text, start=start, project=project, on_step=each,
         )  # fmt: skip
@@ -279,15 +278,18 @@ class SketchModel:
     def _finish(self, job: _Job, latents: Tensor, size: int) -> Pictures:
         if size not in (128, 256, 512):
             raise ValueError("“size” must be 128, 256 or 512.")
-        x = self.pipeline.decode(latents)
-        while x.shape[-1] < size:
-            x = torch.cat([self.pipeline.upscale(part) for part in x.split(4)])
-        return Pictures(to_pictures(x), job.seeds, latents.float().cpu().numpy(), job.ignored)
+        pictures = []
+        for part in latents.split(4):
+            x = self.sampler.decode(part)
+            while x.shape[-1] < size:
+                x = self.sampler.upscale(x)
+            pictures += to_pictures(x)
+        return Pictures(pictures, job.seeds, latents.float().cpu().numpy(), job.ignored)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One checked request, as the pipeline takes it."""
+    """One checked request, as the sampler takes it."""
 
     drawing: Tensor
     words: Tensor

@@ -37,7 +37,8 @@ from demos.sketch.batches import (
 )
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.networks import Autoencoder, Upscaler
-from demos.sketch.pipeline import PARTS, TYPICAL_LINES, TYPICAL_TEXT, SketchPipeline, extrapolated, guided
+from demos.sketch.pipeline import SketchPipeline
+from demos.sketch.sampler import PARTS, TYPICAL_LINES, TYPICAL_TEXT, extrapolated, guided
 from demos.sketch.unet import SketchUNet
 
 __all__ = ["PRESETS", "STAGES", "main"]

@@ -1,9 +1,22 @@
-"""Who may enter: names and passwords for a page on a shared host."""
+"""A page on a shared host: who may enter, and what everybody is held to."""
 
 import argparse
 from pathlib import Path
 
-__all__ = ["credentials"]
+from demos.ui import theme
+
+__all__ = ["LIMITS", "credentials"]
+
+LIMITS = {
+    "max_file_size": "20mb",
+    "allowed_paths": [theme.ASSETS],
+    "state_session_capacity": 256,
+    "enable_monitoring": False,
+    "run_history": False,
+    "show_error": False,
+    "ssr_mode": False,
+}
+"""Arguments of `Blocks.launch`: bounded uploads and sessions, one folder, nothing recorded, no traces shown."""
 
 
 def credentials(path: str) -> list[tuple[str, str]]:

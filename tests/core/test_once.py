@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from demos.core.once import once
+from demos.core.once import Once, once
 
 
 def test_many_threads_make_it_once_and_share_it() -> None:
@@ -53,3 +53,22 @@ def test_what_failed_is_tried_again_and_what_was_cleared_is_made_again() -> None
     assert thing() == thing() == 2
     thing.cache_clear()
     assert thing() == 3
+
+
+def test_what_has_a_lock_of_its_own_keeps_no_model_waiting() -> None:
+    begun, loaded = threading.Event(), threading.Event()
+
+    @Once
+    def long_work() -> bool:
+        begun.set()
+        return loaded.wait(10)
+
+    @once
+    def model() -> int:
+        loaded.set()
+        return 1
+
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(long_work)
+        assert begun.wait(10) and model() == 1
+        assert job.result()

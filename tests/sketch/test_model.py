@@ -506,5 +506,5 @@ class TestLoading:
             SketchModel.load("sketch", "quantum")
 
     def test_weights_are_frozen_and_in_evaluation(self, model: SketchModel) -> None:
-        for part in (model.pipeline.autoencoder, model.pipeline.unet, model.pipeline.upscaler):
+        for part in (model.sampler.autoencoder, model.sampler.unet, model.sampler.upscaler):
             assert not part.training and not any(p.requires_grad for p in part.parameters())

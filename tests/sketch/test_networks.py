@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
 from demos.sketch.networks import Autoencoder, Upscaler
-from demos.sketch.pipeline import FINISHED, SketchPipeline, guided
+from demos.sketch.pipeline import SketchPipeline
+from demos.sketch.sampler import FINISHED, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -243,9 +244,10 @@ class TestPipeline:
         both = SketchPipeline(tiny_autoencoder(), unet, tiny_upscaler(), flow)
         both.save_pretrained(tmp_path)
         both = SketchPipeline.from_parts(tmp_path)
+        assert both.flow is not None
         calls: list[bool] = []
         for network in (both.unet, both.flow):
-            network.register_forward_hook(lambda module, args, out: calls.append(module.config["distilled"]))
+            network.register_forward_hook(lambda module, *_: calls.append(cast(SketchUNet, module).config["distilled"]))
         for steps in (1, FINISHED - 1, FINISHED, 30):
             both.generate(**given(), seeds=[1, 2], steps=steps)
         assert calls == [True] * FINISHED + [False] * (FINISHED + 30)

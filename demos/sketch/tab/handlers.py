@@ -4,6 +4,7 @@ import csv
 import functools
 import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from PIL import Image
 
 from demos.core.cancel import Cancelled, OnStep
 from demos.core.media import data_uri, png_bytes, zip_bytes, zip_pictures
-from demos.core.once import once
+from demos.core.once import Once, once
 from demos.core.seed import random_seed
 from demos.core.strokes import Drawing, rasterise, render
 from demos.ui.controls import bar, remember
@@ -86,6 +87,11 @@ def model() -> "SketchModel":
     return SketchModel.load("sketch")
 
 
+def warm() -> None:
+    """Begin to load the model in the background: its tab is the first that a visitor sees."""
+    threading.Thread(target=model, daemon=True).start()
+
+
 @functools.cache
 def vocabulary() -> list[str]:
     """Words that the model knows, read from its config alone."""
@@ -99,7 +105,7 @@ def examples() -> list[dict[str, Any]]:
     return [json.loads(f.read_text(encoding="utf-8")) for f in sorted((FOLDER / "examples").glob("*.json"))]
 
 
-@once
+@Once
 def example_pictures() -> list[tuple[Image.Image, str]]:
     """Every example's drawing beside what the model makes of it, once a process."""
     pairs = []

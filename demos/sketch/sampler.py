@@ -1,0 +1,143 @@
+"""From a drawing, words and a style to latents and pictures: the Sketch tab's networks at work, tensors in and out.
+
+Guidance extrapolates from what the network says without the drawing and without the words,
+
+    v = v(nothing) + lines * (v(drawing) - v(nothing)) + text * (v(drawing, words) - v(drawing)),
+
+(classifier-free guidance with two conditions, Brooks et al. 2023, arXiv:2211.09800): three evaluations a step, or one
+once the network has been distilled, when the two weights are inputs of the network. The student (`unet`) draws drafts;
+what is to be finished, in `FINISHED` steps or more, is left to the network that it learned from (`flow`).
+
+The page draws with `SketchSampler` alone: importing `diffusers.DiffusionPipeline` takes seconds and pays only for who
+saves, loads or pushes all parts as one (`demos.sketch.pipeline`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from demos.families.score import Velocity, euler, schedule
+from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.unet import SketchUNet
+
+__all__ = ["FINISHED", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "extrapolated", "guided"]
+
+FINISHED = 8
+"""From so many steps on the undistilled network draws: there it is better than its student, below it needs more."""
+TYPICAL_LINES, TYPICAL_TEXT = 1.5, 2.0
+"""The usual weights of the drawing and of the words."""
+CALM = 0.92
+"""Guidance is off from the noise, t = 1, down to this time."""
+PARTS = {"autoencoder": Autoencoder, "unet": SketchUNet, "upscaler": Upscaler, "flow": SketchUNet}
+"""The folders of a checkpoint."""
+
+
+def guided(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor, lines: float, text: float) -> Velocity:
+    """Velocity with the given weights of lines and of words; features of the drawing are computed once.
+
+    A distilled network takes one evaluation a step if words weigh `TYPICAL_TEXT`. It has learned little of other
+    weights of words; there it takes two, with the words and without, and goes along the line through both. For an
+    undistilled network see `extrapolated`. All evaluations of a step are one batch.
+    """
+    n = len(drawing)
+    if not unet.config["distilled"]:
+        return extrapolated(unet, drawing, words, style, drawing.new_tensor([[lines, text]]).expand(n, 2))
+    features = unet.encode_condition(drawing)
+    weights = drawing.new_tensor([[lines, TYPICAL_TEXT]])
+    if text == TYPICAL_TEXT:
+        return lambda x, t, step: unet(x, t, features, words, style, step, weights.expand(n, 2)).float()
+    tokens = torch.cat([torch.zeros_like(words), words])
+
+    def mixed(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
+        given = (features.repeat(2, 1, 1, 1), tokens, style.repeat(2, 1), step.repeat(2), weights.expand(2 * n, 2))
+        silent, told = unet(x.repeat(2, 1, 1, 1), t.repeat(2), *given).float().split(n)
+        return silent + text / TYPICAL_TEXT * (told - silent)
+
+    return mixed
+
+
+def extrapolated(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor, weights: Tensor) -> Velocity:
+    """Velocity of an undistilled network, every entry with its own weights `(B, 2)` of drawing and words.
+
+    Three evaluations a step, or one where no weight differs from 1. Later than `CALM` no weight is above it: there,
+    where the composition is decided, exaggeration costs variety (Kynkäänniemi et al. 2024, arXiv:2404.07724).
+    """
+    nothing, silent = torch.zeros_like(drawing), torch.zeros_like(words)
+    features = unet.encode_condition(torch.cat([nothing, drawing, drawing]))
+    tokens = torch.cat([silent, silent, words])
+
+    def velocity(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
+        n, limited = len(x), torch.where(t[:, None] > CALM, weights.clamp(max=1), weights)
+        if (limited == 1).all():
+            return unet(x, t, features[-n:], words, style).float()
+        v0, v1, v2 = unet(x.repeat(3, 1, 1, 1), t.repeat(3), features, tokens, style.repeat(3, 1)).float().split(n)
+        lines, text = limited[:, :1, None, None], limited[:, 1:, None, None]
+        return v0 + lines * (v1 - v0) + text * (v2 - v1)
+
+    return velocity
+
+
+class SketchSampler:
+    """Autoencoder, velocity networks and upscaler.
+
+    `flow` is the undistilled network; without it `unet` draws whatever the number of steps.
+    """
+
+    def __init__(
+        self, autoencoder: Autoencoder, unet: SketchUNet, upscaler: Upscaler, flow: SketchUNet | None = None
+    ) -> None:
+        self.autoencoder, self.unet, self.upscaler, self.flow = autoencoder, unet, upscaler, flow
+
+    def noise(self, seeds: list[int]) -> Tensor:
+        """Standard normal latents `(n, Z, 16, 16)`, drawn on the CPU: a seed means the same on every device."""
+        shape = (1, self.autoencoder.config["latent_channels"], 16, 16)
+        drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.cat(drawn).to(self.unet.device)
+
+    @torch.inference_mode()
+    def latents(
+        self,
+        drawing: Tensor,
+        words: Tensor,
+        style: Tensor,
+        noise: Tensor,
+        *,
+        steps: int = 8,
+        lines: float = TYPICAL_LINES,
+        text: float = TYPICAL_TEXT,
+        start: float = 1.0,
+        project: Callable[[Tensor, float], Tensor] | None = None,
+        on_step: Callable[[int, int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Sample latents `(B, Z, 16, 16)`.
+
+        Args:
+            drawing: `(B, 5, 128, 128)` in [0, 1]: ink, premultiplied colour, cover of the colour.
+            words: `(B, T)` indices into the vocabulary, 0 for padding.
+            style: `(B, styles)` weights that sum to one.
+            noise: `(B, Z, 16, 16)`, the state at time `start`.
+            steps: of the solver; from `FINISHED` on by the undistilled network.
+            lines: weight of the drawing, 1 for none of the extrapolation.
+            text: weight of the words.
+            project, on_step: see `demos.families.score.euler`.
+        """
+        network = self.unet if self.flow is None or steps < FINISHED else self.flow
+        velocity, order = guided(network, drawing, words, style, lines, text), 1 if network.config["distilled"] else 2
+        return euler(velocity, noise, schedule(steps, start), order=order, project=project, on_step=on_step)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Premultiplied RGBA pictures `(B, 4, 128, 128)` in [-1, 1]."""
+        return self.autoencoder.from_latent(latents)
+
+    @torch.inference_mode()
+    def upscale(self, pictures: Tensor) -> Tensor:
+        """Pictures of twice the side."""
+        return self.upscaler(pictures)
+
+    def generate(self, drawing: Tensor, words: Tensor, style: Tensor, seeds: list[int], **settings: float) -> Tensor:
+        """Pictures `(B, 4, 128, 128)` in [-1, 1]: `latents` from the noise of `seeds`, decoded."""
+        return self.decode(self.latents(drawing, words, style, self.noise(seeds), **settings))  # pyright: ignore
