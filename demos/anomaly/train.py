@@ -155,7 +155,7 @@ def train_normal(run: Run) -> None:
     def report(ema: Any, step: int) -> dict[str, float]:
         noise = torch.randn(4, 1, 272, 224, generator=torch.Generator().manual_seed(1)).to(run.device)
         ones = torch.ones_like(noise)
-        with autocast(torch.device(run.device)):
+        with autocast(run.device):
             x = euler(lambda x, t, d: ema(x, t, ones).float(), noise, schedule(24, shift=SHIFT))
         pixels = (127.5 * (x[:, 0].clamp(-1, 1) + 1)).byte().cpu().numpy()
         Image.fromarray(np.concatenate(list(pixels), 1)).save(run.runs / "progress.png")

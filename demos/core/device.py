@@ -54,8 +54,9 @@ def dtype_for(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" and fast_bf16(device) else torch.float32
 
 
-def autocast(device: torch.device, enabled: bool = True) -> contextlib.AbstractContextManager[object]:
+def autocast(device: torch.device | str, enabled: bool = True) -> contextlib.AbstractContextManager[object]:
     """bfloat16 autocast where `device` has it in hardware; elsewhere a context that does nothing."""
+    device = torch.device(device)
     if enabled and fast_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()

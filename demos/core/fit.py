@@ -105,8 +105,7 @@ def fit(
     Args:
         model: the module, on the device where it is to be trained.
         losses: called with a generator and the spent fraction of the budget; draws a batch, returns named scalar
-            losses, of which `"loss"` is minimised. Runs under bf16 autocast where
-            the device multiplies it natively.
+            losses, of which `"loss"` is minimised. Runs under `demos.core.device.autocast`.
         out: folder for `state.safetensors` and `log.jsonl` (one line of metrics a report).
         budget: minutes or steps.
         report: called with the averaged model about once a minute; its figures join the log.

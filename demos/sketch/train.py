@@ -138,7 +138,7 @@ def _progress(run: Run, data: Pictograms, autoencoder: Autoencoder) -> Callable[
         rows = [paper_of(drawing)]
         for name, steps in (("fluent_3d", 8), ("fluent_3d", 2), ("noto", 8)):
             style = torch.eye(len(STYLES), device=run.device)[[STYLES.index(name)] * len(drawing)]
-            with autocast(torch.device(run.device)):
+            with autocast(run.device):
                 z = euler(guided(ema, drawing, words, style, 2.0, 1.0), noise, schedule(steps))
                 rows.append(over(autoencoder.from_latent(z)))
         sheet(rows, run.runs / "progress.png")

@@ -119,7 +119,7 @@ def contact_sheet(model: Repainter, gallery: Gallery, device: str, side: int = 2
         row = [square(photo, 192)]
         for rgb in styles:
             code = encode(model.encoder, to_tensor(framed(rgb)).to(device))
-            with autocast(torch.device(device)):
+            with autocast(device):
                 y = model.painter(underpaint(content, code).to(device), code.features[None].to(device), generator(0))
             pixels = (127.5 * (y[0].clamp(-1, 1) + 1)).byte().permute(1, 2, 0).cpu().numpy()
             row.append(square(pixels, 192))
