@@ -6,8 +6,10 @@ The table in the app comes from here, so it cannot claim what the code does not 
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = {
     "representation": ("encode", "decode"),
 }
 """The three questions and the methods that answer them."""
+_parsing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,18 @@ class Capability:
 def refusal(family: type, method: str) -> str | None:
     """The sentence with which a method refuses, or None if it does something.
 
+    One thread at a time reads it, and only once: Python 3.11 before 3.11.8 counts the depth of a syntax tree for all
+    threads together and now and then fails when two parse at the same moment (CPython issue 106905).
+
     Raises:
         AttributeError: there is no such method.
     """
+    with _parsing:
+        return _read(family, method)
+
+
+@functools.cache
+def _read(family: type, method: str) -> str | None:
     source = textwrap.dedent(inspect.getsource(getattr(family, method)))
     function = ast.parse(source).body[0]
     assert isinstance(function, ast.FunctionDef)

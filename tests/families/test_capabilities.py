@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -123,6 +127,32 @@ def test_a_method_that_does_something_is_no_refusal() -> None:
 
     assert refusal(Half, "encode") is None and refusal(Half, "decode") is None
     assert refusal(GAN, "log_prob") == "An adversarial network gives no density."
+
+
+def test_threads_read_the_code_one_after_the_other_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, at_work, parsed = ast.parse, threading.Lock(), []
+
+    def alone(source: str) -> ast.AST:
+        assert at_work.acquire(blocking=False), "two threads parse at the same moment"
+        try:
+            time.sleep(0.01)
+            parsed.append(source)
+            return parse(source)
+        finally:
+            at_work.release()
+
+    class Mute:
+        def encode(self) -> None:
+            raise NotImplementedError("No.")
+
+        def decode(self) -> None:
+            raise NotImplementedError("Neither.")
+
+    monkeypatch.setattr(ast, "parse", alone)
+    with ThreadPoolExecutor(8) as threads:
+        jobs = [threads.submit(refusal, Mute, method) for method in ("encode", "decode") * 8]
+        assert [job.result() for job in jobs] == ["No.", "Neither."] * 8
+    assert len(parsed) == 2
 
 
 @pytest.mark.parametrize("kind", MAKE, ids=lambda kind: kind.__name__)
