@@ -117,8 +117,12 @@ def test_starting_the_app_imports_nothing_heavy() -> None:
     assert imported("import app; app.build()", HEAVY) == "[]"
 
 
-def test_the_first_picture_waits_for_no_pipelines() -> None:
-    assert imported("import demos.sketch.model", {"diffusers.pipelines.pipeline_utils", "diffusers"}) == "['diffusers']"
+def test_the_first_picture_waits_for_no_pipelines_and_no_compiler() -> None:
+    slow = {"diffusers.pipelines.pipeline_utils", "diffusers.hooks", "torch._dynamo"}
+    assert (
+        imported("from demos.sketch.model import SketchModel; SketchModel.load()", {*slow, "diffusers"})
+        == "['diffusers']"
+    )
 
 
 def test_app_is_short() -> None:

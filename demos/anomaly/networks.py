@@ -1,7 +1,7 @@
 """The networks of the Anomaly tab: an encoder with a localiser of defects, and a velocity field of normal tiles.
 
-Both are fully convolutional and `diffusers.ModelMixin`. A mask tells pictures from padding; it multiplies every layer,
-so that padding to a common size changes nothing within a picture: its border always looks the way zero padding does.
+Both are fully convolutional. A mask tells pictures from padding; it multiplies every layer, so that padding to a common
+size changes nothing within a picture: its border always looks the way zero padding does.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+from demos.core.network import Network, register_to_config
 
 __all__ = ["CODE", "STRIDE", "Inspector", "TileField", "enlarge", "position_code"]
 
@@ -55,7 +55,7 @@ class Residual(nn.Module):
         return x + self.norm2(self.conv2(h)) * mask
 
 
-class Inspector(ModelMixin, ConfigMixin):
+class Inspector(Network):
     """U-Net on pictures `(B, 3, H, W)` in [-1, 1] of sides that are multiples of 16, grey ones repeated three times.
 
     `pyramid` is the encoder, whose features the densities model; `localise` gives a logit of "here is a defect" for
@@ -160,7 +160,7 @@ class Modulated(nn.Module):
         return self.skip(x) + self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
 
 
-class TileField(ModelMixin, ConfigMixin):
+class TileField(Network):
     """Velocity of the straight path from normal tiles to noise, on grey pictures `(B, 1, H, W)` in [-1, 1].
 
     Sides are multiples of 16. It works on patches of 4 × 4 pixels and predicts the clean picture, which lies near a

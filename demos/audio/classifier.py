@@ -7,9 +7,9 @@ strided convolutions, also serve the instruments' encoder.
 from __future__ import annotations
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+from demos.core.network import Network, register_to_config
 
 __all__ = ["Classifier", "Listener"]
 
@@ -30,7 +30,7 @@ class Listener(nn.Module):
         return torch.cat([h.mean(2), (h.var(2, unbiased=False) + 1e-5).sqrt()], 1)
 
 
-class Classifier(ModelMixin, ConfigMixin):
+class Classifier(Network):
     """Logits `(B, len(classes))` for log-mel frames `(B, mels, M)`."""
 
     @register_to_config

@@ -20,6 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from demos.core.network import Network
+
 __all__ = [
     "MAX_SHARD_BYTES",
     "ROOT",
@@ -35,7 +37,7 @@ __all__ = [
     "weight_files",
 ]
 
-Network = TypeVar("Network", bound=nn.Module)
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 ROOT = Path(__file__).resolve().parents[2] / "checkpoints"
 MAX_SHARD_BYTES = 15_000_000
 
@@ -198,13 +200,13 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     module.load_state_dict(state)
 
 
-def load_network(kind: type[Network], folder: Path, device: str | torch.device = "cpu") -> Network:
-    """A frozen network of a `diffusers` kind, in evaluation and float32, from config.json and safetensors in `folder`.
+def load_network(kind: type[AnyNetwork], folder: Path, device: str | torch.device = "cpu") -> AnyNetwork:
+    """A frozen network in evaluation and float32, from config.json and safetensors in `folder`.
 
     Raises:
         ValueError: the folder is damaged or holds something else.
     """
-    network: Any = kind.from_config(read_config(folder))  # pyright: ignore[reportAttributeAccessIssue]
+    network: Any = kind.from_config(read_config(folder))
     load_weights(network, folder)
     return network.float().eval().requires_grad_(False).to(device)
 

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from demos.core.checkpoint import atomic, load_network
 from demos.core.fit import fit
+from demos.core.network import Network
 from demos.core.stages import Preset, Run, train_stage
 from demos.families.flow import PictureFlow
 from demos.families.vae import VAE
@@ -77,7 +77,7 @@ class Digits:
     """
 
     title: str
-    network: Callable[[], ModelMixin]
+    network: Callable[[], Network]
     prepare: Prepare
     binary: bool
     lr: float

@@ -1,16 +1,16 @@
 """The picture networks of the Sketch tab: autoencoder and upscaler.
 
-Both are `diffusers.ModelMixin`, so that `save_pretrained`, `from_pretrained` and `push_to_hub` work unchanged. Pictures
-are premultiplied RGBA in [-1, 1]: transparent is -1 in all four channels, and compositing over any paper is linear.
+Pictures are premultiplied RGBA in [-1, 1]: transparent is -1 in all four channels, and compositing over any paper is
+linear.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+from demos.core.network import Network, register_to_config
 
 __all__ = ["Autoencoder", "Upscaler"]
 
@@ -28,7 +28,7 @@ class Residual(nn.Module):
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
-class Autoencoder(ModelMixin, ConfigMixin):
+class Autoencoder(Network):
     """KL autoencoder of RGBA pictograms: `(B, 4, 8h, 8w)` in [-1, 1] to `(B, latent_channels, h, w)` and back.
 
     After pixel-unshuffle by two, so that no convolution runs at full resolution. `encode` returns the posterior's mean
@@ -82,7 +82,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
         return self.decode(self.encode(x)[0])
 
 
-class Upscaler(ModelMixin, ConfigMixin):
+class Upscaler(Network):
     """Doubles the side of a picture `(B, 4, h, w)` in [-1, 1], and cleans what the autoencoder left.
 
     All convolutions run at the low resolution and pixel-shuffle makes the rest (ESPCN, Shi et al. 2016,

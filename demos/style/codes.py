@@ -14,12 +14,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from safetensors.torch import load_file
 from torch import Tensor
 
 from demos.core.checkpoint import read_config
+from demos.core.network import Network, register_to_config
 from demos.families.flow import Flow
 from demos.style.colour import MOMENTS, moments, recolour
 from demos.style.networks import StyleEncoder
@@ -158,7 +157,7 @@ def load_presets(folder: Path) -> Presets:
     return Presets(titles, features, patches)
 
 
-class CodeDensity(ModelMixin, ConfigMixin):
+class CodeDensity(Network):
     """A normalizing flow over features `(B, code)`, which are first brought to mean 0 and deviation 1."""
 
     mean: Tensor

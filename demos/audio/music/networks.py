@@ -15,11 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from demos.audio.music.data import STRIDES, TOKENS
+from demos.core.network import Network, register_to_config
 from demos.families.autoregressive import Block, Memory, draw, log_prob_of
 
 __all__ = ["ChoraleModel"]
@@ -27,7 +26,7 @@ __all__ = ["ChoraleModel"]
 VOICES = 4
 
 
-class ChoraleModel(ModelMixin, ConfigMixin):
+class ChoraleModel(Network):
     """Tokens `(B, T, 4)` in 0 to `TOKENS` - 1; the arguments of the constructor are the shipped ones."""
 
     bound = "exact"

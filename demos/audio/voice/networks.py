@@ -11,12 +11,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from demos.audio.spectra import istft
 from demos.audio.voice.data import DIGITS, MEL, VOICES
+from demos.core.network import Network, register_to_config
 
 __all__ = ["NO_DIGIT", "DigitFlow", "Vocoder"]
 
@@ -46,7 +45,7 @@ class FlowBlock(nn.Module):
         return x + self.out(F.glu(self.conv(h), 1)) * mask
 
 
-class DigitFlow(ModelMixin, ConfigMixin):
+class DigitFlow(Network):
     """Velocity on standardised log-mel frames `(B, mels, M)`; the constructor's arguments are the shipped ones.
 
     Buffers hold the frames' mean and deviation, and those of the logarithm of a digit's frames in each voice.
@@ -118,7 +117,7 @@ class VocoderBlock(nn.Module):
         return x + (self.scale * self.down(F.gelu(self.up(h)))).transpose(1, 2)
 
 
-class Vocoder(ModelMixin, ConfigMixin):
+class Vocoder(Network):
     """Log-mel frames `(B, mels, M)` to sound `(B, (M - 1) * hop)`; the constructor's arguments are the shipped ones."""
 
     @register_to_config

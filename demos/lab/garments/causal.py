@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from demos.core.network import Network, register_to_config
 from demos.families.autoregressive import AutoregressivePicture
 from demos.lab.garments.data import SIDE
 from demos.lab.garments.layers import Given, Labels
@@ -72,7 +71,7 @@ class _Layer(nn.Module):
         return self.mix(F.gelu(seen + told))
 
 
-class CausalNetwork(ModelMixin, ConfigMixin):
+class CausalNetwork(Network):
     """Pictures `(B, 1, 28, 28)` in [-1, 1] to mixtures of logistics `(B, 28, 28, 3 K)`, each blind to its own pixel.
 
     `given(label)` is the family's model of labels `(B,)`.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
+from demos.core.network import Network, register_to_config
 from demos.families.energy import DenoisingEnergy
 from demos.lab.garments.data import SIDE
 from demos.lab.garments.layers import Given
@@ -14,7 +13,7 @@ from demos.lab.garments.unet import UNet
 __all__ = ["GarmentEnergy"]
 
 
-class GarmentEnergy(ModelMixin, ConfigMixin):
+class GarmentEnergy(Network):
     """What `DenoisingEnergy` asks of a network; `given(label)` is the family's model."""
 
     @register_to_config

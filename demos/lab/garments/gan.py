@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from demos.core.network import Network, register_to_config
 from demos.families.gan import RelativisticGAN
 from demos.lab.garments.layers import Block, Given, Labels
 
 __all__ = ["GarmentDiscriminator", "GarmentGenerator", "pair"]
 
 
-class GarmentGenerator(ModelMixin, ConfigMixin):
+class GarmentGenerator(Network):
     """Noise `(B, latent)` and label `(B,)` to pictures `(B, 1, 28, 28)` in [-1, 1]."""
 
     @register_to_config

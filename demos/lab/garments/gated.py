@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from demos.core.network import Network, register_to_config
 from demos.families.autoregressive import Autoregressive
 from demos.lab.garments.data import SIDE
 
@@ -74,7 +73,7 @@ class _Layer(nn.Module):
         return (seen, told) if self.first else (above + seen, left + told)
 
 
-class GatedPixelCNN(ModelMixin, ConfigMixin):
+class GatedPixelCNN(Network):
     """Values `(B, side²)` int64 in the order of `in_blocks` to logits `(B, side², values)`, each blind to its own.
 
     `side` is even; `family()` is the family's model.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from demos.core.device import autocast
+from demos.core.network import Network
 from demos.families.autoregressive import AutoregressivePicture
 from demos.families.energy import DenoisingEnergy
 from demos.families.flow import PictureFlow
@@ -52,7 +52,7 @@ class Kind:
     """
 
     title: str
-    network: type[ModelMixin]
+    network: type[Network]
     family: type[nn.Module]
     unit: str
     note: str = ""

@@ -16,10 +16,9 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from demos.core.network import Network, register_to_config
 from demos.families.autoregressive import log_prob_of
 from demos.families.flow import PictureFlow
 from demos.lab.garments.data import NO_LABEL, SIDE
@@ -63,7 +62,7 @@ class _Told(nn.Module):
         return self.last(h.permute(0, 2, 3, 1))
 
 
-class SubscaleFlow(ModelMixin, ConfigMixin):
+class SubscaleFlow(Network):
     """Invertible between y `(B, 1, side, side)` in [0, 1) and noise `(B, side²)`.
 
     `widths` are those of the networks from the finest scale to the coarsest; the grid behind the last has one

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from demos.core.logistic import draw, log_prob, mean
+from demos.core.network import Network, register_to_config
 from demos.families.flow import Flow
 from demos.families.vae import VAE
 from demos.lab.garments.layers import Block, Given, Labels
@@ -79,7 +78,7 @@ class _Prior(nn.Module):
         return self.flow.sample(n, generator, self.labels(self.label).float())
 
 
-class GarmentVAE(ModelMixin, ConfigMixin):
+class GarmentVAE(Network):
     """Both networks; `given(label)` is the family's model of p(x | label)."""
 
     @register_to_config

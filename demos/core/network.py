@@ -1,0 +1,54 @@
+"""The base of every network here: `diffusers`' saving, loading and pushing, without what an app does not need of it.
+
+`save_pretrained`, `from_pretrained` and `push_to_hub` work, and networks can be parts of a `DiffusionPipeline`.
+Importing `diffusers.ModelMixin` also imports torch's compiler, for a decorator that only compiled models need and that
+diffusers does without where there is none. That would be the larger part of all imports before the first picture, so
+it is hidden for the moment; whoever compiles, or trains (optimisers ask for it), imports it then.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+from torch import nn
+from typing_extensions import Self
+
+__all__ = ["Network", "hidden", "register_to_config"]
+
+
+class _Hider(MetaPathFinder):
+    def __init__(self, name: str) -> None:
+        self.name, self.thread = name, threading.get_ident()
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == self.name and threading.get_ident() == self.thread:
+            raise ModuleNotFoundError(f"{fullname} is hidden for now", name=fullname)
+
+
+@contextmanager
+def hidden(name: str) -> Iterator[None]:
+    """Importing the module `name`, unless that has happened already, fails in this thread within the block."""
+    sys.meta_path.insert(0, hider := _Hider(name))
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hider)
+
+
+with hidden("torch._dynamo"):
+    from diffusers.configuration_utils import ConfigMixin, register_to_config
+    from diffusers.models.modeling_utils import ModelMixin
+
+
+class Network(ModelMixin, ConfigMixin):
+    """A `torch` module whose arguments, decorated with `register_to_config`, are its `config`."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As every module: `ModelMixin.to` would import the hooks with which diffusers offloads large models."""
+        nn.Module.to(self, *args, **kwargs)
+        return self
