@@ -118,11 +118,10 @@ def test_starting_the_app_imports_nothing_heavy() -> None:
 
 
 def test_the_first_picture_waits_for_no_pipelines_and_no_compiler() -> None:
-    slow = {"diffusers.pipelines.pipeline_utils", "diffusers.hooks", "torch._dynamo"}
-    assert (
-        imported("from demos.sketch.model import SketchModel; SketchModel.load()", {*slow, "diffusers"})
-        == "['diffusers']"
-    )
+    draw = "from demos.core.strokes import Drawing; from demos.sketch.model import Settings, SketchModel; "
+    draw += "SketchModel.load().draw(Drawing(), Settings('cat', steps=2))"
+    asked = {"diffusers", "diffusers.pipelines.pipeline_utils", "diffusers.hooks", "torch._dynamo"}
+    assert imported(draw, asked) == "['diffusers']"
 
 
 def test_app_is_short() -> None:

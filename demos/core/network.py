@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from typing import Any
 
+import torch
 from torch import nn
 from typing_extensions import Self
 
@@ -46,9 +47,17 @@ with hidden("torch._dynamo"):
 
 
 class Network(ModelMixin, ConfigMixin):
-    """A `torch` module whose arguments, decorated with `register_to_config`, are its `config`."""
+    """A `torch` module whose arguments, decorated with `register_to_config`, are its `config`.
+
+    `ModelMixin` would look here for the hooks with which diffusers offloads large models, and import them for it.
+    """
 
     def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As every module: `ModelMixin.to` would import the hooks with which diffusers offloads large models."""
+        """As `torch.nn.Module.to`."""
         nn.Module.to(self, *args, **kwargs)
         return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first parameter is."""
+        return next(self.parameters()).device
