@@ -1,5 +1,14 @@
 """What all tests share: pictures as files, the app with a tiny tab, and a running server of it."""
 
+import os
+import tempfile
+
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    # They share the cores, but not the folder from which a page that ends removes its files. Libraries ask at import.
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    files = tempfile.TemporaryDirectory(prefix="atelier-tests-")
+    os.environ["GRADIO_TEMP_DIR"] = files.name
+
 import contextlib
 import types
 from collections.abc import Callable, Iterator

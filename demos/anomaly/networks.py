@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 
 __all__ = ["CODE", "STRIDE", "Inspector", "TileField", "enlarge", "position_code"]
 
@@ -55,7 +55,7 @@ class Residual(nn.Module):
         return x + self.norm2(self.conv2(h)) * mask
 
 
-class Inspector(Network):
+class Inspector(ModelMixin):
     """U-Net on pictures `(B, 3, H, W)` in [-1, 1] of sides that are multiples of 16, grey ones repeated three times.
 
     `pyramid` is the encoder, whose features the densities model; `localise` gives a logit of "here is a defect" for
@@ -160,7 +160,7 @@ class Modulated(nn.Module):
         return self.skip(x) + self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
 
 
-class TileField(Network):
+class TileField(ModelMixin):
     """Velocity of the straight path from normal tiles to noise, on grey pictures `(B, 1, H, W)` in [-1, 1].
 
     Sides are multiples of 16. It works on patches of 4 × 4 pixels and predicts the clean picture, which lies near a

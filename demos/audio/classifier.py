@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 
 __all__ = ["Classifier", "Listener"]
 
@@ -30,7 +30,7 @@ class Listener(nn.Module):
         return torch.cat([h.mean(2), (h.var(2, unbiased=False) + 1e-5).sqrt()], 1)
 
 
-class Classifier(Network):
+class Classifier(ModelMixin):
     """Logits `(B, len(classes))` for log-mel frames `(B, mels, M)`."""
 
     @register_to_config

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from demos.core.network import Network
+from demos.core.network import ModelMixin
 
 __all__ = [
     "MAX_SHARD_BYTES",
@@ -37,7 +37,7 @@ __all__ = [
     "weight_files",
 ]
 
-AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+Network = TypeVar("Network", bound=ModelMixin)
 ROOT = Path(__file__).resolve().parents[2] / "checkpoints"
 MAX_SHARD_BYTES = 15_000_000
 
@@ -200,7 +200,7 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     module.load_state_dict(state)
 
 
-def load_network(kind: type[AnyNetwork], folder: Path, device: str | torch.device = "cpu") -> AnyNetwork:
+def load_network(kind: type[Network], folder: Path, device: str | torch.device = "cpu") -> Network:
     """A frozen network in evaluation and float32, from config.json and safetensors in `folder`.
 
     Raises:

@@ -63,9 +63,14 @@ def autocast(device: torch.device | str, enabled: bool = True) -> contextlib.Abs
 
 
 def set_threads(count: int | None = None) -> int:
-    """Use `count` CPU threads, by default as many as this process may run on; returns the number in use."""
+    """Use `count` CPU threads, by default `OMP_NUM_THREADS`, but at most as many as this process may run on.
+
+    Returns the number in use.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, min(count or allowed, allowed)))
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    usual = int(wanted) if wanted.isdecimal() else allowed
+    torch.set_num_threads(max(1, min(count or usual, allowed)))
     return torch.get_num_threads()
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from typing_extensions import Self
 
-__all__ = ["Network", "hidden", "register_to_config"]
+__all__ = ["ModelMixin", "hidden", "register_to_config"]
 
 
 class _Hider(MetaPathFinder):
@@ -43,13 +43,14 @@ def hidden(name: str) -> Iterator[None]:
 
 with hidden("torch._dynamo"):
     from diffusers.configuration_utils import ConfigMixin, register_to_config
-    from diffusers.models.modeling_utils import ModelMixin
+    from diffusers.models import modeling_utils
 
 
-class Network(ModelMixin, ConfigMixin):
+class ModelMixin(modeling_utils.ModelMixin, ConfigMixin):
     """A `torch` module whose arguments, decorated with `register_to_config`, are its `config`.
 
-    `ModelMixin` would look here for the hooks with which diffusers offloads large models, and import them for it.
+    The name is diffusers' because a `DiffusionPipeline` looks for it in the module of each of its parts. Its own `to`
+    and `device` look for the hooks with which it offloads large models, and import them for it.
     """
 
     def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -14,11 +14,11 @@ from torch import nn
 
 from demos.core.checkpoint import load_network
 from demos.core.fit import Budget
-from demos.core.network import Network
+from demos.core.network import ModelMixin
 
 __all__ = ["Preset", "Run", "train_stage"]
 
-AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+Network = TypeVar("Network", bound=ModelMixin)
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Run:
         """The network on the device, in the layout that convolutions like."""
         return network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def started(self, network: Network, part: str = "") -> Any:
+    def started(self, network: ModelMixin, part: str = "") -> Any:
         """The network to train, with the weights of `init` (or of its folder `part`) if there are any."""
         module: Any = network
         if self.init:
             module.load_state_dict(load_network(type(module), self.init / part).state_dict())
         return self.ready(module)
 
-    def finished(self, part: str, kind: type[AnyNetwork]) -> AnyNetwork:
+    def finished(self, part: str, kind: type[Network]) -> Network:
         """A network that an earlier stage wrote, frozen."""
         return self.ready(load_network(kind, self.out / part))
 

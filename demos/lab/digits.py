@@ -31,7 +31,7 @@ from torch import Tensor
 
 from demos.core.checkpoint import atomic, load_network
 from demos.core.fit import fit
-from demos.core.network import Network
+from demos.core.network import ModelMixin
 from demos.core.stages import Preset, Run, train_stage
 from demos.families.flow import PictureFlow
 from demos.families.vae import VAE
@@ -77,7 +77,7 @@ class Digits:
     """
 
     title: str
-    network: Callable[[], Network]
+    network: Callable[[], ModelMixin]
     prepare: Prepare
     binary: bool
     lr: float

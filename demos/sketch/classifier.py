@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demos.core.fit import Budget, fit
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.sketch.batches import to_tensor
 from demos.sketch.data import Pictograms, load_pictograms
 from demos.sketch.simulate import augment
@@ -88,7 +88,7 @@ class Block(nn.Module):
         return x + self.conv2(F.relu(self.norm2(h)))
 
 
-class Classifier(Network):
+class Classifier(ModelMixin):
     """Small residual network, pooled by mean and maximum, on premultiplied RGBA `(B, 4, 128, 128)` in [-1, 1]."""
 
     @register_to_config

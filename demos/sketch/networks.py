@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 
 __all__ = ["Autoencoder", "Upscaler"]
 
@@ -28,7 +28,7 @@ class Residual(nn.Module):
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
-class Autoencoder(Network):
+class Autoencoder(ModelMixin):
     """KL autoencoder of RGBA pictograms: `(B, 4, 8h, 8w)` in [-1, 1] to `(B, latent_channels, h, w)` and back.
 
     After pixel-unshuffle by two, so that no convolution runs at full resolution. `encode` returns the posterior's mean
@@ -82,7 +82,7 @@ class Autoencoder(Network):
         return self.decode(self.encode(x)[0])
 
 
-class Upscaler(Network):
+class Upscaler(ModelMixin):
     """Doubles the side of a picture `(B, 4, h, w)` in [-1, 1], and cleans what the autoencoder left.
 
     All convolutions run at the low resolution and pixel-shuffle makes the rest (ESPCN, Shi et al. 2016,

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 
 __all__ = ["SketchUNet"]
 
@@ -76,7 +76,7 @@ class Attention(nn.Module):
         return x + self.out(y.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, (h, w))
 
 
-class SketchUNet(Network):
+class SketchUNet(ModelMixin):
     """U-Net on `(B, latent_channels, 16, 16)` latents; the arguments of the constructor are the shipped ones.
 
     `vocabulary` lists the words it knows; word `i` of the list has the index `i + 1`, and 0 is padding.

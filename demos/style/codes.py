@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from demos.core.checkpoint import read_config
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.flow import Flow
 from demos.style.colour import MOMENTS, moments, recolour
 from demos.style.networks import StyleEncoder
@@ -157,7 +157,7 @@ def load_presets(folder: Path) -> Presets:
     return Presets(titles, features, patches)
 
 
-class CodeDensity(Network):
+class CodeDensity(ModelMixin):
     """A normalizing flow over features `(B, code)`, which are first brought to mean 0 and deviation 1."""
 
     mean: Tensor

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.style.colour import MOMENTS, moments
 
 __all__ = ["STRIDE", "Painter", "StyleEncoder"]
@@ -23,7 +23,7 @@ __all__ = ["STRIDE", "Painter", "StyleEncoder"]
 STRIDE = 8
 
 
-class StyleEncoder(Network):
+class StyleEncoder(ModelMixin):
     """Features `(B, code)` of style pictures `(B, 3, H, W)` in [-1, 1], of about 128 pixels a side.
 
     The last nine numbers are the moments of the colours. The others, of mean 0 and deviation 1, come from means and
@@ -82,7 +82,7 @@ class Repaint(nn.Module):
         return x + self.conv2(self.mod2(self.conv1(self.mod1(x, style, noise)), style, noise))
 
 
-class Painter(Network):
+class Painter(ModelMixin):
     """Underpaintings `(B, 3, H, W)` in [-1, 1], of sides that are multiples of 8, and features `(B, code)` to pictures.
 
     Args:

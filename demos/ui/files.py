@@ -17,7 +17,7 @@ from gradio_client.utils import encode_file_path
 
 from demos.core.media import read_data_uri
 
-__all__ = ["picture_file", "served", "uploaded"]
+__all__ = ["bundled", "picture_file", "served", "uploaded"]
 
 
 def uploaded(file: Any) -> Path:
@@ -50,9 +50,17 @@ def picture_file(image: Any) -> Path | bytes:
 def served(data: bytes, name: str) -> gr.FileData:
     """Put `data` into Gradio's cache as a file called `name`, where visitors can fetch it until `delete_cache`."""
     path = save_bytes_to_cache(data, name, cache_dir=get_upload_folder())
-    page = LocalContext.blocks.get()
+    page = LocalContext.blocks.get(None)
     if page is not None:
         page.upload_file_set.add(path)
     return gr.FileData(
         path=path, url=f"{API_PREFIX}/file={encode_file_path(path)}", orig_name=Path(path).name, size=len(data)
     )
+
+
+def bundled(path: str | Path, name: str = "") -> str:
+    """A copy, where visitors can fetch it, of a file that came with the app or its packages; its path.
+
+    Gradio lets no event give a file that lies outside the folder in which the app was started.
+    """
+    return served(Path(path).read_bytes(), name or Path(path).name).path

@@ -87,7 +87,7 @@ class TestInspection:
         [b"", b"no picture", Image.new("L", (1, 1)), Image.new("L", (15, 40)), Image.new("1", (20_000, 10)),
          np.full((40, 40), np.nan), np.full((40, 40), np.inf), np.zeros((0, 5)), np.zeros((4, 4, 4, 4)), None, 7,
          "/no/such/file.png"],
-        ids=repr,
+        ids=lambda bad: f"{bad.mode} {bad.size}" if isinstance(bad, Image.Image) else repr(bad),
     )  # fmt: skip
     def test_bad_pictures_are_refused_with_a_sentence(self, model: AnomalyModel, bad: Any) -> None:
         with pytest.raises(ValueError, match=r"^[A-Z].*\.$"):

@@ -8,11 +8,13 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -59,6 +61,13 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def client(address: str) -> Client:
     return Client(address, verbose=False)
+
+
+def test_examples_may_be_given_to_visitors_wherever_the_app_lies() -> None:
+    assert is_in_or_equal(handlers.first_example() or "", get_upload_folder())
+    for index, (path, _) in enumerate(handlers.examples()):
+        given = handlers.take_example(SimpleNamespace(index=index))  # pyright: ignore[reportArgumentType]
+        assert is_in_or_equal(given, get_upload_folder()) and Path(given).read_bytes() == Path(path).read_bytes()
 
 
 def send(write: Write, name: str, data: bytes) -> Any:

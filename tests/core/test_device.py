@@ -51,11 +51,15 @@ def test_number_format_and_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (a @ a).dtype is torch.float32
 
 
-def test_threads_are_bounded() -> None:
+def test_threads_are_bounded_and_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     try:
         assert set_threads(1) == 1
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         assert set_threads(10**6) == set_threads()
+        for text, count in (("1", 1), ("100000", set_threads()), ("4,2", set_threads()), ("0", 1)):
+            monkeypatch.setenv("OMP_NUM_THREADS", text)
+            assert set_threads() == count, text
     finally:
         torch.set_num_threads(before)
 

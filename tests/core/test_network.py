@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from demos.core.checkpoint import load_network
-from demos.core.network import Network, hidden, register_to_config
+from demos.core.network import ModelMixin, hidden, register_to_config
 
 
-class Small(Network):
+class Small(ModelMixin):
     @register_to_config
     def __init__(self, width: int = 3) -> None:
         super().__init__()

@@ -10,12 +10,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
 from gradio.context import LocalContext
+from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -298,6 +300,17 @@ def test_many_pictures_are_stopped_and_kept(write: Write) -> None:
     assert "Stopped after 1 of 4" in note and len(zipfile.ZipFile(made).namelist()) == 1
     with pytest.raises(gr.Error, match="Drop some pictures"):
         list(many.restyle_all(visitor("a"), [], *asked(None)))
+
+
+def test_chosen_examples_may_be_given_to_visitors_wherever_the_packages_lie() -> None:
+    for take, examples in (
+        (handlers.take_content, sources.contents()),
+        (handlers.take_style, sources.style_pictures()),
+    ):
+        for index, (path, _) in enumerate(examples):
+            given = take(SimpleNamespace(index=index))  # pyright: ignore[reportArgumentType]
+            assert is_in_or_equal(given, get_upload_folder())
+            assert Path(given).read_bytes() == Path(path).read_bytes()
 
 
 def test_examples_are_there() -> None:

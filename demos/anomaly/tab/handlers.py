@@ -17,7 +17,7 @@ from demos.core.once import once
 from demos.core.strokes import Drawing, rasterise
 from demos.ui.controls import bar
 from demos.ui.events import JOBS, Step, guard, stream
-from demos.ui.files import served
+from demos.ui.files import bundled, served
 from demos.ui.plots import histogram
 
 if TYPE_CHECKING:
@@ -141,13 +141,13 @@ def inspect(file: str | None, key: str, own: Own, percent: float) -> tuple[Any, 
 @guard
 def first_example() -> str | None:
     """What the tab shows when it opens."""
-    return next((path for path, title in examples() if "clean" not in title), None)
+    return next((bundled(path) for path, title in examples() if "clean" not in title), None)
 
 
 @guard
 def take_example(event: gr.SelectData) -> str:
     """The example that was chosen."""
-    return examples()[event.index][0]
+    return bundled(examples()[event.index][0])
 
 
 @guard

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from demos.audio.classifier import Listener
 from demos.audio.instruments.data import FLOOR_DB, HOP, INSTRUMENTS, MEL, SAMPLE_RATE
 from demos.audio.synthesiser import FRAMES_A_BLOCK, echoes, filtered_noise, harmonic_parts
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.score import euler, schedule
 
 __all__ = ["SPREAD", "InstrumentModel", "Player", "amplitude"]
@@ -125,7 +125,7 @@ class Player(nn.Module):
         return 10 * (x - 1)
 
 
-class InstrumentModel(Network):
+class InstrumentModel(ModelMixin):
     """Encoder, decoder, player and synthesiser; the arguments of the constructor are the shipped ones."""
 
     @register_to_config

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from demos.audio.music.data import STRIDES, TOKENS
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.autoregressive import Block, Memory, draw, log_prob_of
 
 __all__ = ["ChoraleModel"]
@@ -26,7 +26,7 @@ __all__ = ["ChoraleModel"]
 VOICES = 4
 
 
-class ChoraleModel(Network):
+class ChoraleModel(ModelMixin):
     """Tokens `(B, T, 4)` in 0 to `TOKENS` - 1; the arguments of the constructor are the shipped ones."""
 
     bound = "exact"

@@ -19,7 +19,7 @@ from demos.core.cancel import Cancelled
 from demos.core.seed import random_seed
 from demos.ui.controls import bar, progress_bar, seed_controls
 from demos.ui.events import JOBS, Step, guard, stop, stream
-from demos.ui.files import served
+from demos.ui.files import bundled, served
 
 if TYPE_CHECKING:
     from demos.audio.instruments.curves import Curves
@@ -164,7 +164,7 @@ def _line() -> "Curves":
 @guard
 def take_saxophone() -> str:
     """Gradio's own recording of a saxophone."""
-    return served(SAXOPHONE.read_bytes(), "saxophone.wav").path
+    return bundled(SAXOPHONE, "saxophone.wav")
 
 
 @guard

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from demos.audio.spectra import istft
 from demos.audio.voice.data import DIGITS, MEL, VOICES
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 
 __all__ = ["NO_DIGIT", "DigitFlow", "Vocoder"]
 
@@ -45,7 +45,7 @@ class FlowBlock(nn.Module):
         return x + self.out(F.glu(self.conv(h), 1)) * mask
 
 
-class DigitFlow(Network):
+class DigitFlow(ModelMixin):
     """Velocity on standardised log-mel frames `(B, mels, M)`; the constructor's arguments are the shipped ones.
 
     Buffers hold the frames' mean and deviation, and those of the logarithm of a digit's frames in each voice.
@@ -117,7 +117,7 @@ class VocoderBlock(nn.Module):
         return x + (self.scale * self.down(F.gelu(self.up(h)))).transpose(1, 2)
 
 
-class Vocoder(Network):
+class Vocoder(ModelMixin):
     """Log-mel frames `(B, mels, M)` to sound `(B, (M - 1) * hop)`; the constructor's arguments are the shipped ones."""
 
     @register_to_config

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.autoregressive import Autoregressive
 from demos.families.flow import Flow
 from demos.families.vae import VAE
@@ -42,7 +42,7 @@ class _Masked(nn.Linear):
         return F.linear(input, self.weight * self.mask, self.bias)
 
 
-class BinaryMADE(Network):
+class BinaryMADE(ModelMixin):
     """Values 0 and 1 `(B, D)` to logits `(B, D, 2)`, each blind to its own and later values; `family()` models them."""
 
     @register_to_config
@@ -102,7 +102,7 @@ def _drawn(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     return p if generator is None else torch.bernoulli(p, generator=generator)
 
 
-class BinaryVAE(Network):
+class BinaryVAE(ModelMixin):
     """Encoder, decoder, prior and the posterior's bend; `family()` is the model of values 0 and 1 `(B, D)`.
 
     `linked`: whether a pixel depends on those before it as well as on z; a sample is then drawn pixel by pixel.

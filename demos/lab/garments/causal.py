@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.autoregressive import AutoregressivePicture
 from demos.lab.garments.data import SIDE
 from demos.lab.garments.layers import Given, Labels
@@ -71,7 +71,7 @@ class _Layer(nn.Module):
         return self.mix(F.gelu(seen + told))
 
 
-class CausalNetwork(Network):
+class CausalNetwork(ModelMixin):
     """Pictures `(B, 1, 28, 28)` in [-1, 1] to mixtures of logistics `(B, 28, 28, 3 K)`, each blind to its own pixel.
 
     `given(label)` is the family's model of labels `(B,)`.

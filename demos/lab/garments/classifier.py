@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 
 __all__ = ["GarmentClassifier"]
 
@@ -27,7 +27,7 @@ class _Residual(nn.Module):
         return x + self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
 
 
-class GarmentClassifier(Network):
+class GarmentClassifier(ModelMixin):
     """Pictures `(B, 1, 28, 28)` in [-1, 1] to logits `(B, classes)`."""
 
     @register_to_config

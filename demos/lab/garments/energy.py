@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.energy import DenoisingEnergy
 from demos.lab.garments.data import SIDE
 from demos.lab.garments.layers import Given
@@ -13,7 +13,7 @@ from demos.lab.garments.unet import UNet
 __all__ = ["GarmentEnergy"]
 
 
-class GarmentEnergy(Network):
+class GarmentEnergy(ModelMixin):
     """What `DenoisingEnergy` asks of a network; `given(label)` is the family's model."""
 
     @register_to_config

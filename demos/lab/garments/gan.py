@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.gan import RelativisticGAN
 from demos.lab.garments.layers import Block, Given, Labels
 
 __all__ = ["GarmentDiscriminator", "GarmentGenerator", "pair"]
 
 
-class GarmentGenerator(Network):
+class GarmentGenerator(ModelMixin):
     """Noise `(B, latent)` and label `(B,)` to pictures `(B, 1, 28, 28)` in [-1, 1]."""
 
     @register_to_config

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.autoregressive import Autoregressive
 from demos.lab.garments.data import SIDE
 
@@ -73,7 +73,7 @@ class _Layer(nn.Module):
         return (seen, told) if self.first else (above + seen, left + told)
 
 
-class GatedPixelCNN(Network):
+class GatedPixelCNN(ModelMixin):
     """Values `(B, side²)` int64 in the order of `in_blocks` to logits `(B, side², values)`, each blind to its own.
 
     `side` is even; `family()` is the family's model.

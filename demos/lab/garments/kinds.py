@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from demos.core.device import autocast
-from demos.core.network import Network
+from demos.core.network import ModelMixin
 from demos.families.autoregressive import AutoregressivePicture
 from demos.families.energy import DenoisingEnergy
 from demos.families.flow import PictureFlow
@@ -52,7 +52,7 @@ class Kind:
     """
 
     title: str
-    network: type[Network]
+    network: type[ModelMixin]
     family: type[nn.Module]
     unit: str
     note: str = ""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.autoregressive import log_prob_of
 from demos.families.flow import PictureFlow
 from demos.lab.garments.data import NO_LABEL, SIDE
@@ -62,7 +62,7 @@ class _Told(nn.Module):
         return self.last(h.permute(0, 2, 3, 1))
 
 
-class SubscaleFlow(Network):
+class SubscaleFlow(ModelMixin):
     """Invertible between y `(B, 1, side, side)` in [0, 1) and noise `(B, side²)`.
 
     `widths` are those of the networks from the finest scale to the coarsest; the grid behind the last has one

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.score import FlowMatching
 from demos.lab.garments.data import SIDE
 from demos.lab.garments.layers import Block, Given, Labels, Norm, Times
@@ -48,7 +48,7 @@ class UNet(nn.Module):
         return self.last(h).float()
 
 
-class GarmentScore(Network):
+class GarmentScore(ModelMixin):
     """Velocity of x `(B, 1, 28, 28)` in [-1, 1] at time `(B,)`; `given(label)` is the family's model."""
 
     @register_to_config

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demos.core.logistic import draw, log_prob, mean
-from demos.core.network import Network, register_to_config
+from demos.core.network import ModelMixin, register_to_config
 from demos.families.flow import Flow
 from demos.families.vae import VAE
 from demos.lab.garments.layers import Block, Given, Labels
@@ -78,7 +78,7 @@ class _Prior(nn.Module):
         return self.flow.sample(n, generator, self.labels(self.label).float())
 
 
-class GarmentVAE(Network):
+class GarmentVAE(ModelMixin):
     """Both networks; `given(label)` is the family's model of p(x | label)."""
 
     @register_to_config

@@ -19,7 +19,7 @@ from demos.style.tab import sources
 from demos.style.tab.sources import DRAWING, PICTURE, style_of
 from demos.ui.controls import bar, remember
 from demos.ui.events import JOBS, Step, guard, stream
-from demos.ui.files import served
+from demos.ui.files import bundled, served
 
 if TYPE_CHECKING:
     from demos.style.model import Layer, Restyled
@@ -219,13 +219,13 @@ def pick_preset(event: gr.SelectData) -> tuple[Any, ...]:
 @guard
 def take_content(event: gr.SelectData) -> str:
     """The example that was chosen as content."""
-    return sources.contents()[event.index][0]
+    return bundled(sources.contents()[event.index][0])
 
 
 @guard
 def take_style(event: gr.SelectData) -> str:
     """The example that was chosen as a picture of the style."""
-    return sources.style_pictures()[event.index][0]
+    return bundled(sources.style_pictures()[event.index][0])
 
 
 @guard
