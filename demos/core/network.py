@@ -49,8 +49,8 @@ with hidden("torch._dynamo"):
 class ModelMixin(modeling_utils.ModelMixin, ConfigMixin):
     """A `torch` module whose arguments, decorated with `register_to_config`, are its `config`.
 
-    The name is diffusers' because a `DiffusionPipeline` looks for it in the module of each of its parts. Its own `to`
-    and `device` look for the hooks with which it offloads large models, and import them for it.
+    The name is diffusers' because a `DiffusionPipeline` looks for it in the module of each of its parts. `to` and
+    `device` are torch's: those of diffusers import the hooks with which it offloads large models.
     """
 
     def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -153,8 +153,11 @@ class Jobs:
         self._tokens: dict[str, dict[str, set[CancelToken]]] = {}
 
     @contextlib.contextmanager
-    def running(self, request: gr.Request | None, lane: str = "") -> Iterator[CancelToken]:
+    def running(self, request: gr.Request | None, lane: str = "", *, alone: bool = False) -> Iterator[CancelToken]:
         """Register a job of this visitor for the length of the block; its token says when to stop.
+
+        A job that is to be `alone` stops the visitor's others in its lane. What one of those still has to say would
+        come after what the newer one says: check the token before giving anything to the page.
 
         Without a session (a plain HTTP call) the token is known to nobody else and never stops by itself.
         """
@@ -163,7 +166,10 @@ class Jobs:
             yield token
             return
         with self._lock:
-            self._tokens.setdefault(session, {}).setdefault(lane, set()).add(token)
+            together = self._tokens.setdefault(session, {}).setdefault(lane, set())
+            for other in together if alone else ():
+                other.cancel()
+            together.add(token)
         try:
             yield token
         finally:

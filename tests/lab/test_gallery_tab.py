@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,6 +156,28 @@ def test_a_picture_is_asked_of_everybody(model: Garments) -> None:
     assert all(label in labels for label in model.labels) and len(shown(copies)) == 4
     assert "<svg" in asking.score_plot(garment(), pressed(6))
     assert list(asking.ask(visitor("f"), "samples", "flow", garment())) == [gr.skip()]
+
+
+def test_what_was_asked_first_says_nothing_after_what_was_asked_last(
+    model: Garments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify, begun, go_on = model.classify, threading.Event(), threading.Event()
+
+    def slow_once(picture: Image.Image) -> dict[str, float]:
+        monkeypatch.setattr(model, "classify", classify)
+        begun.set()
+        assert go_on.wait(20)
+        return classify(picture)
+
+    monkeypatch.setattr(model, "classify", slow_once)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(lambda: list(asking.ask(visitor("h"), "picture", "flow", garment())))
+        assert begun.wait(20)
+        last = asking.ask(visitor("h"), "picture", "gan", garment())
+        assert "gives no density" in next(last)[1]
+        go_on.set()
+        assert first.result() == [gr.skip()]
+        assert len(list(last)) > 6
 
 
 def test_the_plot_says_whom_a_family_prefers(model: Garments, monkeypatch: pytest.MonkeyPatch) -> None:

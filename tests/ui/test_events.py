@@ -152,6 +152,16 @@ def test_the_page_s_handlers_stop_the_visitor(handler: Callable[[gr.Request], No
         assert (ann.cancelled(), bob.cancelled()) == (True, False)
 
 
+def test_a_job_that_is_alone_stops_the_visitor_s_others_in_its_lane() -> None:
+    jobs = Jobs()
+    with jobs.running(_request("ann"), "a") as old, jobs.running(_request("ann"), "b") as beside:
+        with jobs.running(_request("bob"), "a") as theirs, jobs.running(_request("ann"), "a", alone=True) as new:
+            assert [t.cancelled() for t in (old, beside, theirs, new)] == [True, False, False, False]
+        with jobs.running(_request("ann"), "a") as another:
+            assert not another.cancelled() and not beside.cancelled()
+    assert len(jobs) == 0
+
+
 def _count(n: int, seconds: float, made: list[int] | None = None) -> Callable[[OnStep], str]:
     def job(on_step: OnStep) -> str:
         for i in range(1, n + 1):

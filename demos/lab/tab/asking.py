@@ -148,20 +148,22 @@ def ask(page: gr.Request, where: str, family: str, hand: Image.Image | None) -> 
     """Everything about the picture in hand as it is computed: table, plot, scores, labels, copies."""
     if where != HERE:
         return
-    JOBS.stop(page, LANE)
-    with JOBS.running(page, LANE) as token:
-        garments, hand = model(), hand or example()
-        labels = chances(garments.classify(hand))
-        yield gr.skip(), _plot(garments, family, hand), gr.skip(), gr.skip(), labels, gr.skip()
-        rows = {name: ("", [(title(name), ""), *[("…", "number"), ("", "")] * 2]) for name in FAMILIES}
-        for name in FAMILIES:
+    with JOBS.running(page, LANE, alone=True) as token:
+        for answer in _answers(family, hand or example()):
             token.check()
-            rows[name] = _likely(garments, name, hand, family)
-            yield table(HEAD, list(rows.values())), *[gr.skip()] * 5
-        token.check()
-        yield gr.skip(), gr.skip(), *_scores(garments, hand), gr.skip(), gr.skip()
-        done: dict[str, str] = {}
-        for name in FAMILIES:
-            token.check()
-            done[name] = _copy(garments, name, hand)
-            yield *[gr.skip()] * 5, _again(done, hand)
+            yield answer
+
+
+def _answers(family: str, hand: Image.Image) -> Iterator[tuple[Any, ...]]:
+    garments = model()
+    labels = chances(garments.classify(hand))
+    yield gr.skip(), _plot(garments, family, hand), gr.skip(), gr.skip(), labels, gr.skip()
+    rows = {name: ("", [(title(name), ""), *[("…", "number"), ("", "")] * 2]) for name in FAMILIES}
+    for name in FAMILIES:
+        rows[name] = _likely(garments, name, hand, family)
+        yield table(HEAD, list(rows.values())), *[gr.skip()] * 5
+    yield gr.skip(), gr.skip(), *_scores(garments, hand), gr.skip(), gr.skip()
+    done: dict[str, str] = {}
+    for name in FAMILIES:
+        done[name] = _copy(garments, name, hand)
+        yield *[gr.skip()] * 5, _again(done, hand)

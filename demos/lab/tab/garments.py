@@ -102,9 +102,9 @@ def watched(page: gr.Request, job: Callable[[OnStep], T]) -> Iterator[Step | Don
     Raises:
         Cancelled: the visitor stopped it or began another.
     """
-    JOBS.stop(page, LANE)
-    with JOBS.running(page, LANE) as token:
+    with JOBS.running(page, LANE, alone=True) as token:
         for event in stream(job, token):
+            token.check()
             yield event
             if isinstance(event, Step):
                 time.sleep(PERIOD_S)
