@@ -15,7 +15,7 @@ from demos.ui.pianoroll import Roll, pianoroll
 pytestmark = pytest.mark.browser
 FIRST = Roll(((67, 0, 4, 0), (60, 8, 4, 1)), 2)
 Page = Any
-PATIENCE_S = 15
+PATIENCE_S = 60
 READY = "document.querySelector('#tune .roll-grid')?.width > 200"
 
 

@@ -25,7 +25,7 @@ from demos.ui.events import JOBS
 pytestmark = pytest.mark.browser
 Page = Any
 Visit = Callable[..., Page]
-PATIENCE_S = 40
+PATIENCE_S = 60
 SAME = 3.0
 
 
