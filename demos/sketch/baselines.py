@@ -71,7 +71,7 @@ def train_regression(
     """
     torch.manual_seed(seed)
     vocabulary = make_vocabulary(data)
-    model = SketchUNet(vocabulary=vocabulary).to(device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType]
+    model = SketchUNet(vocabulary=vocabulary).to(device, memory_format=torch.channels_last)
     if init:
         model.load_state_dict(SketchUNet.from_pretrained(init).float().state_dict())
     drawings = Drawings(data, autoencoder, vocabulary, device)

@@ -207,7 +207,7 @@ def train_classifier(
     train, _ = data.split()
     label = np.cumsum(~data.held_out) - 1
     model = Classifier(concepts=int(label[-1]) + 1)
-    model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportArgumentType]
+    model.to(device, memory_format=torch.channels_last)
 
     def losses(generator: torch.Generator, spent: float) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))

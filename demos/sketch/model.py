@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from demos.core.cancel import OnStep, report
-from demos.core.checkpoint import find, load_weights, read_config
+from demos.core.checkpoint import find, load_network
 from demos.core.device import Lane, autocast, pick_device, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import normalise_seed, seeds_from
@@ -106,11 +106,10 @@ class SketchModel:
             ValueError: the folder is missing, damaged, or holds something else.
         """
         folder, where = find(checkpoint), pick_device(device)
-        parts: dict[str, Any] = {}
-        for name, kind in PARTS.items():
-            network: Any = kind.from_config(read_config(folder / name))
-            load_weights(network, folder / name)
-            parts[name] = network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)
+        parts: dict[str, Any] = {
+            name: load_network(kind, folder / name).to(where, memory_format=torch.channels_last)
+            for name, kind in PARTS.items()
+        }
         if where.type == "cpu":
             set_threads()
         return cls(SketchSampler(**parts), where)
