@@ -10,6 +10,7 @@ const COLOURS = {
 };
 const SEND_EVERY_MS = 80;
 const REPLY_WITHIN_MS = 1000;
+const REST_MS = 500;
 const STORED_CHARACTERS = 1000000;
 
 const pads = (window.atelierSketchpads ??= {});
@@ -103,19 +104,21 @@ function resize() {
 
 // Sending: the value is stored at once, the event waits for the reply to the one before
 
-let stored = props.value || "", unsent = false, waitingSince = 0, sendTimer = 0, lastStored = 0, cost = 0;
+let stored = props.value || "", unsent = false, waitingSince = 0, sendTimer = 0, lastStored = 0, cost = 0, restTimer = 0;
 
 function changed(finished = true) {
+  clearTimeout(restTimer);
+  if (finished) return handOver();
+  sendTimer ||= setTimeout(
+    handOver, Math.max(0, lastStored + Math.max(SEND_EVERY_MS, 8 * cost, stored.length / 400) - performance.now()));
+}
+
+function handOver() {
+  clearTimeout(sendTimer);
+  sendTimer = 0;
+  store();
   unsent = true;
-  if (finished) {
-    store();
-    return send();
-  }
-  sendTimer ||= setTimeout(() => {
-    sendTimer = 0;
-    store();
-    send();
-  }, Math.max(0, lastStored + Math.max(SEND_EVERY_MS, 8 * cost, stored.length / 400) - performance.now()));
+  send();
 }
 
 function store() {
@@ -146,6 +149,8 @@ function present() {
 function acknowledge() {
   waitingSince = 0;
   send();
+  clearTimeout(restTimer);
+  restTimer = setTimeout(() => live || unsent || waitingSince || trigger("rest"), REST_MS);
 }
 
 const storageKey = `atelier.sketchpad.${CONFIG.id}`;
@@ -517,6 +522,7 @@ pads[CONFIG.id] = {
     remember(true);
     leaving.abort();
     sizes.disconnect();
+    clearTimeout(restTimer);
     clearInterval(resultTimer);
   },
 };

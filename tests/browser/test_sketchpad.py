@@ -66,6 +66,8 @@ def address() -> Iterator[str]:
         with gr.Tab("Second"):
             other = sketchpad(elem_id="other", value=EXAMPLE)
             echo = gr.Textbox(elem_id="echo")
+            rests = gr.Textbox("", elem_id="rests")
+            other.rest(lambda before: before + "z", rests, rests)
         live(pad, received, pad, [count, image])
         live(other, slowly, other, echo, concurrency_limit=4)
     page.queue(default_concurrency_limit=8)
@@ -410,6 +412,40 @@ def test_requests_never_pile_up(page: Page) -> None:
     starts, ends = sorted(CALLS["start"]), sorted(CALLS["end"])
     assert 3 <= len(starts) < 44
     assert all(start >= end for start, end in zip(starts[1:], ends, strict=False))
+
+
+def test_a_point_that_comes_just_before_a_reply_is_sent_too(page: Page) -> None:
+    page.get_by_role("tab", name="Second").click()
+    page.wait_for_selector("#other .pad-canvas")
+    page.mouse.move(*at(page, 100, 300, "other"))
+    page.mouse.down()
+    got = "JSON.parse(document.querySelector('#echo textarea').value || '{\"strokes\": []}').strokes"
+    page.wait_for_function(f"{got}.length === 3 && {got}[2].points.length === 1")
+    x, y = at(page, 300, 400, "other")
+    page.evaluate(
+        """([clientX, clientY]) => {
+            const move = { pointerId: 1, bubbles: true, clientX, clientY, pointerType: 'mouse' };
+            document.querySelector('#other .pad-canvas').dispatchEvent(new PointerEvent('pointermove', move));
+            window.atelierSketchpads.other.acknowledge();
+        }""",
+        [x, y],
+    )
+    page.wait_for_function(f"{got}[2].points.length === 2")
+    page.mouse.up()
+
+
+def test_it_says_when_the_hand_rests(page: Page) -> None:
+    page.get_by_role("tab", name="Second").click()
+    page.wait_for_selector("#other .pad-canvas")
+    rests = "document.querySelector('#rests textarea').value.length"
+    page.wait_for_function(f"{rests} === 1")
+    page.mouse.move(*at(page, 100, 300, "other"))
+    page.mouse.down()
+    page.mouse.move(*at(page, 300, 400, "other"), steps=4)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(rests) == 1
+    page.mouse.up()
+    page.wait_for_function(f"{rests} === 2")
 
 
 def test_two_thousand_strokes_stay_smooth(page: Page) -> None:

@@ -147,7 +147,7 @@ function drawAll(now) {
     const { canvas, told, flipped } = panels[name], inside = (stageState.view === "inside") !== flipped;
     const size = Math.round(canvas.clientWidth * (window.devicePixelRatio || 1));
     if (!size) continue;
-    if (canvas.width !== size) canvas.width = canvas.height = size;
+    if (canvas.height !== size) canvas.width = canvas.height = size; // a new canvas is 300 by 150
     const context = canvas.getContext("2d"), u = size / 380, samples = glided(family, now);
     context.clearRect(0, 0, size, size);
     const note = inside ? FAMILIES[name].inside : family.density ? "Samples over the density." : "Samples over the data.";

@@ -36,7 +36,9 @@ STYLES = {
     "Twemoji": "twemoji",
     "EmojiTwo": "emojitwo",
 }
-LIVE_STEPS = 2
+LIVE_STEPS, FINISHED_STEPS = 2, 8
+FINISHING = "sketch-finishing"
+"""The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
 FRAMES = 9
 LARGEST_DATA_SET = 256
 
@@ -71,12 +73,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Shown:
-    """The picture in the big frame and what made it; one a visitor, kept on the server."""
+    """The picture in the big frame and what made it; one a visitor, kept on the server.
+
+    A `draft` may be finished without being asked.
+    """
 
     picture: Image.Image
     latent: np.ndarray
     seed: int
     request: Request
+    draft: bool = False
 
 
 @once
@@ -110,8 +116,8 @@ def example_pictures() -> list[tuple[Image.Image, str]]:
     """Every example's drawing beside what the model makes of it, once a process."""
     pairs = []
     for item in examples():
-        settings = Request.of("", item["prompt"].split(), item["seed"], item["style"], "", 0, 2.0, 1.0).settings(8)
-        picture = model().draw(Drawing.from_json(item), settings).pictures[0]
+        request = Request.of("", item["prompt"].split(), item["seed"], item["style"], "", 0, 2.0, 1.0)
+        picture = model().draw(Drawing.from_json(item), request.settings(FINISHED_STEPS)).pictures[0]
         pair = Image.new("RGB", (512, 256), "white")
         pair.paste(render(Drawing.from_json(item), 256), (0, 0))
         pair.paste(picture, (256, 0), picture)
@@ -137,22 +143,38 @@ def _note(result: "Pictures", steps: int, seconds: float) -> str:
     return f"seed {result.seeds[0]} · {steps} step{plural} · {1000 * seconds:.0f} ms{ignored}"
 
 
-def _shown(result: "Pictures", index: int, request: Request) -> Shown:
-    return Shown(result.pictures[index], result.latents[index], result.seeds[index], request)
+def _shown(result: "Pictures", index: int, request: Request, draft: bool = False) -> Shown:
+    return Shown(result.pictures[index], result.latents[index], result.seeds[index], request, draft)
 
 
 @guard
-def draw_live(shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
+def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
     """The picture of the moment, in as few steps as look good."""
     request = Request.of(*inputs)
     if shown is not None and shown.request == request:
         return gr.skip(), gr.skip(), gr.skip()
+    JOBS.stop(page, FINISHING)
     if not request.words and not (request.strokes and Drawing.from_json(request.strokes).strokes):
         return framed(None), "Draw a line: the picture follows.", None
     sketch = model()
     start = time.perf_counter()
     result = sketch.draw(request.strokes, request.settings(LIVE_STEPS))
     note = _note(result, LIVE_STEPS, time.perf_counter() - start)
+    return framed(result.pictures[0]), note, _shown(result, 0, request, draft=True)
+
+
+@guard
+def finish(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
+    """The draft in the frame drawn again in more steps and larger, now that the hand rests."""
+    request = Request.of(*inputs)
+    if shown is None or not shown.draft or shown.request != request:
+        return gr.skip(), gr.skip(), gr.skip()
+    start = time.perf_counter()
+    with JOBS.running(page, FINISHING, alone=True) as token:
+        settings = request.settings(FINISHED_STEPS)
+        result = model().draw(request.strokes, settings, size=512, on_step=lambda *_: token.check())
+        token.check()
+    note = _note(result, FINISHED_STEPS, time.perf_counter() - start)
     return framed(result.pictures[0]), note, _shown(result, 0, request)
 
 
@@ -208,6 +230,7 @@ def _run(
 ) -> Iterator[tuple[Any, ...]]:
     """Stream a job into frame, note, bar, gallery, results, shown, kept, session, strip and seed."""
     start, strip = time.perf_counter(), []
+    JOBS.stop(page, FINISHING)
 
     def run(on_step: OnStep) -> "Pictures":
         return job(on_step=on_step)
@@ -275,7 +298,7 @@ def make_data_set(page: gr.Request, label: str, amount: int, *inputs: Any) -> It
             if token.cancelled():
                 yield bar(None), gr.skip()
                 return
-            settings = request.settings(8, (request.seed + first) % 2**32)
+            settings = request.settings(FINISHED_STEPS, (request.seed + first) % 2**32)
             result = model().draw(request.strokes, settings, count=min(8, amount - first))
             for picture, seed in zip(result.pictures, result.seeds, strict=True):
                 file = f"pictures/{len(files):04d}.png"

@@ -110,6 +110,10 @@ def build() -> None:
     changes = [c.change for c in (words, style, second, seed.number)]
     slides = [c.input for c in (blend, guidance, faithfulness)]
     live(pad, on.draw_live, [shown, *inputs], [frame, note, shown], [*changes, *slides], **lane)
+    pad.rest(
+        on.finish, [shown, *inputs], [frame, note, shown], trigger_mode="always_last",
+        concurrency_id=on.FINISHING, concurrency_limit=1, **quiet,
+    )  # fmt: skip
     for button, handler, more_inputs in (
         (refine, on.refine, job),
         (more, on.more_like, [shown, *job, gr.State(0.6)]),
