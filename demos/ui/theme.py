@@ -113,6 +113,7 @@ CSS = """
 .at-header p { margin: 0.15rem 0 0.3rem; color: var(--body-text-color-subdued); }
 .at-footer, .at-footer * { text-align: center; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 .at-footer p { margin: 0.6rem 0; }
+@media (width <= 640px) { footer .show-api ~ .divider { display: none; } } /* Gradio hides what it divides */
 
 .at-bar { height: 4px; border-radius: 2px; overflow: hidden; background: var(--border-color-primary); }
 .at-bar > span { display: block; height: 100%; background: var(--primary-600); transition: width 0.15s linear; }

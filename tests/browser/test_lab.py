@@ -168,3 +168,4 @@ def test_it_fits_a_phone(visit: Visit, query: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     boxes = [panel.bounding_box() for panel in page.locator(".lab-panel").all()]
     assert len({round(box["x"]) for box in boxes}) == 1
+    assert page.evaluate("[...document.querySelectorAll('.lab-plot canvas')].every((c) => c.width === c.height)")
