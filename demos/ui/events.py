@@ -126,13 +126,15 @@ def _answer(error: Exception, fn: Callable[..., Any]) -> NoReturn:
 
 
 class CancelToken:
-    """A flag that one thread raises and another looks at."""
+    """A flag that one thread raises and another looks at; `replaced` tells whether a newer job raised it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.replaced = False
 
-    def cancel(self) -> None:
+    def cancel(self, replaced: bool = False) -> None:
         """Ask the job to stop; doing it twice is harmless."""
+        self.replaced |= replaced
         self._event.set()
 
     def cancelled(self) -> bool:
@@ -168,7 +170,7 @@ class Jobs:
         with self._lock:
             together = self._tokens.setdefault(session, {}).setdefault(lane, set())
             for other in together if alone else ():
-                other.cancel()
+                other.cancel(replaced=True)
             together.add(token)
         try:
             yield token
