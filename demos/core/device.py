@@ -7,6 +7,7 @@ the best device there is.
 import contextlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
@@ -75,14 +76,15 @@ def set_threads(count: int | None = None) -> int:
 
 
 class Lane:
-    """One caller at a time through a model; a caller in the line may give up.
+    """One caller at a time through a model, first come, first served; a caller in the line may give up.
 
     `with lane.hold(): ...` waits for its turn. With `cancelled`, the wait ends with `Cancelled` as soon as
     `cancelled()` is true.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._line: deque[object] = deque()
+        self._moved = threading.Condition()
 
     @contextlib.contextmanager
     def hold(self, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
@@ -91,15 +93,22 @@ class Lane:
         Raises:
             Cancelled: `cancelled()` became true while waiting.
         """
-        while not self._lock.acquire(timeout=0.05 if cancelled else -1):
-            check(cancelled)
+        ticket = object()
+        with self._moved:
+            self._line.append(ticket)
         try:
+            with self._moved:
+                while self._line[0] is not ticket:
+                    self._moved.wait(0.05 if cancelled else None)
+                    check(cancelled)
             check(cancelled)
             yield
         finally:
-            self._lock.release()
+            with self._moved:
+                self._line.remove(ticket)
+                self._moved.notify_all()
 
     @property
     def busy(self) -> bool:
         """Whether somebody holds the lane now."""
-        return self._lock.locked()
+        return bool(self._line)

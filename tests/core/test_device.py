@@ -83,6 +83,23 @@ def test_lane_admits_one_at_a_time() -> None:
     assert not lane.busy
 
 
+def test_who_comes_first_is_served_first() -> None:
+    lane, served, threads = Lane(), [], []
+
+    def work(i: int) -> None:
+        with lane.hold((lambda: False) if i % 2 else None):
+            served.append(i)
+
+    with lane.hold():
+        for i in range(8):
+            threads.append(threading.Thread(target=work, args=(i,)))
+            threads[-1].start()
+            time.sleep(0.03)
+    for thread in threads:
+        thread.join()
+    assert served == list(range(8))
+
+
 def test_waiting_can_be_given_up() -> None:
     lane, stop = Lane(), threading.Event()
     threading.Timer(0.1, stop.set).start()
