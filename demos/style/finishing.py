@@ -19,13 +19,16 @@ from demos.style.patches import pyramid
 
 __all__ = ["finish"]
 
-STEPS, STEP, MOMENTUM = 5, 0.04, 0.6
+STEPS, STEP, MOMENTUM = 5, 0.045, 0.6
 FILTERS, STRIDE = 40, 2
 WEIGHTS = (1.0, 0.7, 0.7)
 
 
 def finish(y: Tensor, code: StyleCode, generator: torch.Generator, steps: int = STEPS) -> Tensor:
-    """`y` `(1, 3, H, W)` in [-1, 1] after `steps`; the first moves pixels by 0.04 (root mean square), the last less."""
+    """`y` `(1, 3, H, W)` in [-1, 1] after `steps`, with new filters from `generator` at each.
+
+    The first step moves pixels by `STEP` (root mean square), later ones by less.
+    """
     bags = [bag.float().to(y.device) / 127.5 - 1 for bag in reversed(code.patches.unbind())]
     moved = torch.zeros_like(y)
     for k in range(steps):

@@ -20,9 +20,9 @@ from demos.style.matching import Patches, rebuilt
 
 __all__ = ["underpaint"]
 
-SIDE, QUERIES, NOISE = 9, 1024, 0.25
-STRIDE, WIDE = 3, 5
-"""Pixels between patches; the second where a picture is larger than any level."""
+SIDE, QUERIES = 9, 1024
+FINE, WIDE = (4, 0.25), (7, 0.5)
+"""Pixels between patches of one grid, and noise of the search; the second where a picture is larger than any level."""
 ROUNDS, KEEP = 2, 1.0
 SMALLEST = 16
 
@@ -42,8 +42,9 @@ def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: i
         base = recolour(resize(content, size), code.colours, content.new_tensor([strength]))
         x = base if i == halvings else resize(x, size)
         style = patches(min(len(LEVELS) - 1, halvings - i))
+        stride, noise = FINE if short / 2**i <= 1.25 * LEVELS[-1] else WIDE
         for n in range(ROUNDS if i else 1):
-            x = rebuilt(x, style, n, STRIDE if short / 2**i <= 1.25 * LEVELS[-1] else WIDE, taper=True)
+            x = rebuilt(x, style, n, stride, noise, quincunx=True)
             if i:
                 x = recolour((x + KEEP * base) / (1 + KEEP), code.colours, content.new_ones(1))
         x = torch.lerp(base, x, strength)
@@ -53,4 +54,4 @@ def underpaint(content: Tensor, code: StyleCode, strength: float = 1.0, whole: i
 def _patches(bag: Tensor) -> Patches:
     """All patches of 9 pixels within those of one level, `(N, 3, 11, 11)` uint8."""
     pixels = F.unfold(bag.float() / 127.5 - 1, SIDE).transpose(1, 2).flatten(0, 1)
-    return Patches(pixels, SIDE, QUERIES, NOISE)
+    return Patches(pixels, SIDE, QUERIES)

@@ -55,6 +55,24 @@ def test_what_is_made_of_the_patches_is_rebuilt_as_it_is() -> None:
     assert (foreign - x).abs().mean() > 0.1
 
 
+def test_where_one_patch_serves_for_all_no_rows_or_columns_show() -> None:
+    style = Patches(F.unfold(tensor(1, 40, 52), 9)[0].T, 9, 256)
+
+    def columns(quincunx: bool) -> float:
+        y = rebuilt(torch.zeros(1, 3, 64, 64), style, 0, 4, quincunx=quincunx)
+        assert (y - y.roll((4, 4), (2, 3))).abs().amax() < 1e-4
+        return float(y.mean(2).unflatten(2, (16, 4)).mean(2).diff(dim=1).abs().mean())
+
+    assert columns(True) < 0.7 * columns(False)
+
+
+def test_noise_finds_other_patches_for_the_same_place() -> None:
+    style = Patches(F.unfold(tensor(1, 40, 52), 9)[0].T, 9, 256)
+    flat = torch.zeros(50, 3 * 81)
+    alone, varied = (len(style.nearest(flat, 0, noise).unique(dim=0)) for noise in (0.0, 0.5))
+    assert alone == 1 < varied
+
+
 def test_the_nearest_patch_is_in_the_style() -> None:
     pixels = F.unfold(transfer(tensor(0), tensor(1)), 5)[0].T
     found = Patches(pixels, 5, 1024).nearest(F.unfold(tensor(2), 5)[0].T[:50], 0)
