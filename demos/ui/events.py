@@ -45,7 +45,8 @@ def guard(fn: F) -> F:
 
     `ValueError` becomes a `gr.Error` with its sentence; `Cancelled` leaves the page as it is; anything else is logged
     with an id, which is all that the visitor sees of it. A generator that yields nothing leaves the page as it is, too:
-    without a step Gradio would empty its outputs. Signature and type hints stay visible to Gradio.
+    without a step Gradio would empty its outputs. Of a generator that ends Gradio says the last step once more; a
+    cancelled one therefore ends with a step that changes nothing. Signature and type hints stay visible to Gradio.
     """
     if inspect.isasyncgenfunction(fn):
 
@@ -58,7 +59,7 @@ def guard(fn: F) -> F:
                         silent = False
                         yield step
             except Cancelled:
-                pass
+                silent = True
             except Exception as error:
                 _answer(error, fn)
             if silent:
@@ -77,7 +78,7 @@ def guard(fn: F) -> F:
                         silent = False
                         yield step
             except Cancelled:
-                pass
+                silent = True
             except Exception as error:
                 _answer(error, fn)
             if silent:

@@ -61,7 +61,12 @@ def _async_generator(error: BaseException | None) -> Any:
     return asyncio.run(collect())
 
 
-KINDS = [(_plain, 1, gr.skip()), (_generator, [1], [1]), (_coroutine, 1, gr.skip()), (_async_generator, [1], [1])]
+KINDS = [
+    (_plain, 1, gr.skip()),
+    (_generator, [1], [1, gr.skip()]),
+    (_coroutine, 1, gr.skip()),
+    (_async_generator, [1], [1, gr.skip()]),
+]
 
 
 @pytest.mark.parametrize(("call", "result", "cancelled"), KINDS)

@@ -70,8 +70,9 @@ def draw(
                 steps = strip([*way, found[0]])
                 yield sheet(sheet_of(found), said, len(found)), steps, note, bar(None), found, asked, able
         except Cancelled:
-            if not newest.replaced:
-                yield gr.skip(), gr.skip(), "Stopped.", bar(None), gr.skip(), None, able
+            if newest.replaced:
+                raise
+            yield gr.skip(), gr.skip(), "Stopped.", bar(None), gr.skip(), None, able
 
 
 @guard
@@ -109,8 +110,9 @@ def draw_all(page: gr.Request, shown: Any, label: str, seed: float | None) -> It
                         panels[title(family)] = sheet_of(event.value), f"{time.monotonic() - begun:.1f} s"
             yield six(panels), bar(None), asked
         except Cancelled:
-            if not newest.replaced:
-                yield gr.skip(), bar(None), None
+            if newest.replaced:
+                raise
+            yield gr.skip(), bar(None), None
 
 
 @guard
