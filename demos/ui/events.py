@@ -127,15 +127,13 @@ def _answer(error: Exception, fn: Callable[..., Any]) -> NoReturn:
 
 
 class CancelToken:
-    """A flag that one thread raises and another looks at; `replaced` tells whether a newer job raised it."""
+    """A flag that one thread raises and another looks at."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self.replaced = False
 
-    def cancel(self, replaced: bool = False) -> None:
+    def cancel(self) -> None:
         """Ask the job to stop; doing it twice is harmless."""
-        self.replaced |= replaced
         self._event.set()
 
     def cancelled(self) -> bool:
@@ -171,7 +169,7 @@ class Jobs:
         with self._lock:
             together = self._tokens.setdefault(session, {}).setdefault(lane, set())
             for other in together if alone else ():
-                other.cancel(replaced=True)
+                other.cancel()
             together.add(token)
         try:
             yield token

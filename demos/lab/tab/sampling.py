@@ -15,14 +15,13 @@ from demos.lab.tab.figures import capability_list
 from demos.lab.tab.garments import FAMILIES, hand_html, label_of, model, title, watched
 from demos.lab.tab.tiles import sheet, sheet_of, six, strip
 from demos.ui.controls import bar
-from demos.ui.events import JOBS, Step, guard
+from demos.ui.events import Step, guard
 from demos.ui.files import served
 
 __all__ = ["WAYS", "draw", "draw_all", "draw_if", "empty_six", "pick", "save"]
 
 CHEAPEST_FIRST = ("vae", "gan", "flow", "score", "energy", "autoregressive")
-HERE, THERE = "samples", "six"
-"""The sections, and the lanes in which the newest job of each is known: what it replaces says nothing more."""
+HERE = "samples"
 SIDE, EACH = 28, 9
 WAYS = {
     "autoregressive": "Pixel after pixel, row by row, each drawn given all before it.",
@@ -54,25 +53,22 @@ def draw(
     def job(on_step: Any) -> list[Image.Image]:
         return garments.sample(family, asked[2], label_of(label), asked[3], on_step)
 
-    with JOBS.running(page, HERE, alone=True) as newest:
-        try:
-            for event in watched(page, job):
-                if isinstance(event, Step):
-                    now = gr.skip()
-                    if event.preview is not None:
-                        way.append(event.preview.crop((0, 0, SIDE, SIDE)))
-                        now = sheet(event.preview, f"{said}, on their way")
-                    yield now, gr.skip(), WAYS[family], bar(event.i, event.n), gr.skip(), gr.skip(), able
-                    able = gr.skip()
-                    continue
-                found = event.value
-                note = f"{WAYS[family]} Seed {asked[3]} · {time.monotonic() - begun:.1f} s"
-                steps = strip([*way, found[0]])
-                yield sheet(sheet_of(found), said, len(found)), steps, note, bar(None), found, asked, able
-        except Cancelled:
-            if newest.replaced:
-                raise
-            yield gr.skip(), gr.skip(), "Stopped.", bar(None), gr.skip(), None, able
+    try:
+        for event in watched(page, job):
+            if isinstance(event, Step):
+                now = gr.skip()
+                if event.preview is not None:
+                    way.append(event.preview.crop((0, 0, SIDE, SIDE)))
+                    now = sheet(event.preview, f"{said}, on their way")
+                yield now, gr.skip(), WAYS[family], bar(event.i, event.n), gr.skip(), gr.skip(), able
+                able = gr.skip()
+                continue
+            found = event.value
+            note = f"{WAYS[family]} Seed {asked[3]} · {time.monotonic() - begun:.1f} s"
+            steps = strip([*way, found[0]])
+            yield sheet(sheet_of(found), said, len(found)), steps, note, bar(None), found, asked, able
+    except Cancelled:
+        yield gr.skip(), gr.skip(), "Stopped.", bar(None), gr.skip(), None, able
 
 
 @guard
@@ -94,25 +90,22 @@ def draw_all(page: gr.Request, shown: Any, label: str, seed: float | None) -> It
     if shown == asked:
         return
     panels: dict[str, tuple[Image.Image | None, str]] = dict.fromkeys(map(title, FAMILIES), (None, ""))
-    with JOBS.running(page, THERE, alone=True) as newest:
-        try:
-            for i, family in enumerate(CHEAPEST_FIRST):
-                begun = time.monotonic()
-                for event in watched(page, lambda on_step, family=family: garments.sample(
-                    family, EACH, label_of(label), asked[1], on_step
-                )):  # fmt: skip
-                    part = f"{title(family)}, {i + 1} of {len(CHEAPEST_FIRST)}"
-                    if isinstance(event, Step):
-                        if event.preview is not None:
-                            panels[title(family)] = event.preview, "…"
-                        yield six(panels), bar(100 * i + round(100 * event.i / event.n), 600, part), gr.skip()
-                    else:
-                        panels[title(family)] = sheet_of(event.value), f"{time.monotonic() - begun:.1f} s"
-            yield six(panels), bar(None), asked
-        except Cancelled:
-            if newest.replaced:
-                raise
-            yield gr.skip(), bar(None), None
+    try:
+        for i, family in enumerate(CHEAPEST_FIRST):
+            begun = time.monotonic()
+            for event in watched(page, lambda on_step, family=family: garments.sample(
+                family, EACH, label_of(label), asked[1], on_step
+            )):  # fmt: skip
+                part = f"{title(family)}, {i + 1} of {len(CHEAPEST_FIRST)}"
+                if isinstance(event, Step):
+                    if event.preview is not None:
+                        panels[title(family)] = event.preview, "…"
+                    yield six(panels), bar(100 * i + round(100 * event.i / event.n), 600, part), gr.skip()
+                else:
+                    panels[title(family)] = sheet_of(event.value), f"{time.monotonic() - begun:.1f} s"
+        yield six(panels), bar(None), asked
+    except Cancelled:
+        yield gr.skip(), bar(None), None
 
 
 @guard
