@@ -203,7 +203,7 @@ def test_strokes_undo_and_redo_change_the_picture(page: Page) -> None:
     scribble(page)
     assert len(strokes(page)) == count + 1
     after = follows(page)
-    assert apart(before, after) > 2 * SAME
+    assert apart(before, after) > 3 * SAME
     press(page, "undo")
     assert len(strokes(page)) == count
     shows(page, before)
@@ -273,7 +273,7 @@ def test_a_finger_draws(visit: Visit) -> None:
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     until(lambda: len(strokes(page)) == count + 1, "the stroke")
-    assert apart(follows(page), before) > 2 * SAME
+    assert apart(follows(page), before) > 3 * SAME
 
 
 def test_colour_strokes_pull_the_colour(page: Page) -> None:
@@ -390,7 +390,7 @@ def test_two_visitors_do_not_see_each_other_s_work(visit: Visit) -> None:
     forget_words(bob)
     say(bob, "blue")
     mine, yours = follows(ann), follows(bob)
-    assert apart(mine, yours) > 2 * SAME and apart(mine, start) > 2 * SAME
+    assert apart(mine, yours) > 3 * SAME and apart(mine, start) > 3 * SAME
     assert strokes(bob) == [] and len(strokes(ann)) > 1
     refined(bob)
     assert thumbnails(ann) == 0 and apart(framed(ann), mine) < SAME
