@@ -93,7 +93,10 @@ function smooth(points) {
   });
 }
 
-/** Catmull-Rom through the points, a point at least every 4 units; tangents are limited where spacing is uneven. */
+/**
+ * Catmull-Rom through the places, a point at least every 4 units; tangents are limited where spacing is uneven.
+ * Pressure and time go straight from point to point: a curve would overshoot, and time would run backwards.
+ */
 function dense(points) {
   const result = points.slice(0, 1);
   for (let i = 1; i < points.length; i++) {
@@ -106,7 +109,8 @@ function dense(points) {
     for (let k = 1; k < steps; k++) {
       const t = k / steps, u = 1 - t;
       const h = [u * u * (1 + 2 * t), t * t * (3 - 2 * t), u * u * t * m, -t * t * u * n];
-      result.push(b.map((v, j) => h[0] * v + h[1] * c[j] + h[2] * (c[j] - a[j]) + h[3] * (d[j] - b[j])));
+      const curved = (j) => h[0] * b[j] + h[1] * c[j] + h[2] * (c[j] - a[j]) + h[3] * (d[j] - b[j]);
+      result.push(b.map((v, j) => (j < 2 ? curved(j) : u * v + t * c[j])));
     }
     result.push(c);
   }

@@ -307,8 +307,8 @@ class TestMelodies:
         file = write("hum.wav", wav_bytes(np.tile(tone(220, 1, SAMPLE_RATE), 40), SAMPLE_RATE))
         steps = on.write_down(request("mine"), str(file), 80)
         assert "Listening" in next(steps)[2] and JOBS.stop(request("mine"), on.LANE) == 1
-        rest = list(steps)
-        assert rest[-1] == (gr.skip(), gr.skip(), on.bar(None)) and not len(JOBS)
+        *rest, last = steps
+        assert rest[-1] == (gr.skip(), gr.skip(), on.bar(None)) and last == gr.skip() and not len(JOBS)
         assert all(roll == gr.skip() for roll, *_ in rest)
 
     def test_bad_recordings_are_sentences_and_none_is_nothing(self, write: Write) -> None:

@@ -147,6 +147,16 @@ def test_a_line_is_drawn_without_picking_a_tool(page: Page) -> None:
     assert canvas_pixels(page)[100, 100].mean() < 60
 
 
+def test_time_goes_forward_where_the_hand_waited(page: Page) -> None:
+    page.mouse.move(*at(page, 60, 100))
+    page.mouse.down()
+    page.wait_for_timeout(600)
+    page.mouse.move(*at(page, 400, 140), steps=12)
+    page.mouse.up()
+    times = np.array(strokes(page)[0]["points"])[:, 3]
+    assert times[0] == 0 and times[-1] >= 600 and (np.diff(times) >= 0).all()
+
+
 def test_the_canvas_shows_what_python_renders(page: Page) -> None:
     page.click("#colourful")
     server_has(page, 24)
