@@ -132,10 +132,13 @@ function lengthen(by) {
   resize();
 }
 
-/** Take what Python sets: a whole roll, a draft of one in the making, or the surprise of the notes that it saw. */
+/**
+ * Take what Python sets: a whole roll, a draft of one in the making, one that is offered while nothing has been changed,
+ * or the surprise of the notes that it saw.
+ */
 function replace(text) {
   const data = parse(text, VOICES);
-  if (!data || data.answers !== undefined) {
+  if (!data || data.answers !== undefined || (data.offered && (action || data.rev !== state.rev))) {
     if (data?.answers === state.rev) {
       const order = [...state.notes].sort((a, b) => a.start - b.start || a.voice - b.voice);
       order.forEach((note, i) => (note.heat = data.heat?.[i] ?? null));
@@ -560,6 +563,7 @@ rolls[CONFIG.id] = {
 if (!previous) Object.assign(state, parse(stored, VOICES) ?? {});
 else if (stored !== serialise(state)) replace(stored);
 delete state.draft;
+delete state.offered;
 colours();
 resize();
 refresh();

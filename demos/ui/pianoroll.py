@@ -7,7 +7,8 @@ The control is a `gr.HTML` whose value is JSON text:
 with MIDI numbers, and times in sixteenths. Each voice sings one note at a time; a note that is repeated is two notes,
 each with its beginning marked, and a held one is one. `erased` are the spans that the visitor
 marked, and `heat` colours each note. Setting a value is one step of the control's history; with `"draft": true` it is
-only shown, until the next value. The control fires `input` when colours are wanted that it doesn't have: the handler
+only shown, until the next value, and with `"offered": true` it is dropped where the notes are no longer those of its
+`rev`. The control fires `input` when colours are wanted that it doesn't have: the handler
 gives `Roll.answer` back, which is dropped where the notes have changed since.
 """
 
@@ -81,10 +82,16 @@ class Roll:
             raise ValueError(f"A piano roll has 1 to {MOST_BARS} bars, and all of its notes lie within them.")
         return cls(notes, bars, erased, None, rev)
 
-    def to_json(self, draft: bool = False) -> str:
-        """The value to set; a draft is shown without becoming a step of the history."""
+    def to_json(self, draft: bool = False, offered: bool = False) -> str:
+        """The value to set.
+
+        Args:
+            draft: it is shown without becoming a step of the history.
+            offered: it is taken only while the visitor's roll is in the state `rev`.
+        """
         data: dict[str, Any] = {"bars": self.bars, "notes": self.notes, "erased": self.erased, "rev": self.rev}
-        return json.dumps(data | {"heat": _numbers(self.heat)} | ({"draft": True} if draft else {}))
+        flags = {"draft": draft, "offered": offered}
+        return json.dumps(data | {"heat": _numbers(self.heat)} | {name: True for name, on in flags.items() if on})
 
     def answer(self, heat: Sequence[float] | None) -> str:
         """Colours of the notes, as the reply to `input`."""

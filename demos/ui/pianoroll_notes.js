@@ -58,8 +58,9 @@ function parse(text, voices) {
       return { pitch, start, length: Math.min(length, steps - start), voice, heat: data.heat?.[i] ?? null };
     });
     for (const [first, end, voice] of data.erased ?? []) marks[voice].fill(1, first, end);
+    const flags = { draft: data.draft ?? false, offered: data.offered ?? false };
     const fit = (n) => n.length > 0 && n.start >= 0 && n.voice >= 0 && n.voice < voices;
-    return { notes: notes.filter(fit), marks, bars, rev: data.rev ?? 0, draft: data.draft ?? false };
+    return { notes: notes.filter(fit), marks, bars, rev: data.rev ?? 0, ...flags };
   } catch {
     return null;
   }

@@ -7,6 +7,7 @@ import json
 import types
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,10 +213,24 @@ class TestPlaying:
         with pytest.raises(ValueError, match=words):
             perform(sound.instruments(), voices, players, tempo)
 
-    def test_the_melody_is_there_to_be_heard_when_the_section_is_opened(self) -> None:
-        player = on.opened(TUNE.to_json(), 0, 100, *PLAYERS)
-        assert "<audio" in player and "data-autoplay" not in player and "The melody" in player
-        assert player.split("data-take")[0] != on.opened(TUNE.to_json(), 0, 50, *PLAYERS).split("data-take")[0]
+    def test_a_harmonised_melody_is_there_to_be_heard_when_the_section_is_opened(self) -> None:
+        written, heard = [dict(zip(on.OUTPUTS, step, strict=True)) for step in self.opened(TUNE)]
+        roll = json.loads(written["roll"])
+        assert roll["offered"] and roll["rev"] == 0 and len(roll["heat"]) == len(roll["notes"])
+        melody = [tuple(note) for note in roll["notes"] if note[3] == 0]
+        assert melody == list(TUNE.notes) and {note[3] for note in roll["notes"]} == {0, 1, 2, 3}
+        assert written["note"].startswith("Harmonised in") and written["last"] == ("harmonise", TUNE.to_json(), 8)
+        assert "<audio" in heard["sound"] and "data-autoplay" not in heard["sound"]
+        assert len(heard["stems"]) == 4 and heard["roll"] == gr.skip()
+
+    def test_what_a_visitor_has_drawn_by_then_stays_and_is_played(self) -> None:
+        (step,) = self.opened(replace(TUNE, rev=3))
+        assert [name for name, value in zip(on.OUTPUTS, step, strict=True) if value != gr.skip()] == ["sound", "stems"]
+        assert self.opened(Roll(rev=1)) == [gr.skip()] == self.opened(Roll())
+
+    @staticmethod
+    def opened(roll: Roll) -> list[Any]:
+        return list(on.opened(roll.to_json(), 8, 0.8, 0, 100, *PLAYERS))
 
     def test_the_roll_becomes_midi_and_stems_a_zip(self) -> None:
         *_, last = on.play(request(), TUNE.to_json(), 0, 100, *PLAYERS)

@@ -82,9 +82,13 @@ def humming(rate: int, rest: float = 0.5) -> bytes:
     return wav_bytes(samples, rate)
 
 
-def test_the_melody_can_be_heard_at_once(page: Page) -> None:
+def test_a_harmonised_melody_can_be_heard_at_once_and_taken_again(page: Page) -> None:
+    assert all(voice(page, v) for v in range(4)) and "Harmonised" in page.inner_text("#music-note")
     page.wait_for_function("document.querySelector('#music-sound audio')?.duration > 3")
     assert page.evaluate("document.querySelector('#music-sound audio').paused")
+    melody, alto = voice(page, 0), voice(page, 1)
+    pressed(page, "again", "Harmonised")
+    assert voice(page, 0) == melody and voice(page, 1) != alto
 
 
 def test_a_drawn_melody_is_harmonised_refilled_and_downloaded(page: Page) -> None:

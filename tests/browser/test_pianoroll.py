@@ -35,6 +35,11 @@ def drafts(text: str) -> Iterator[str]:
     yield Roll(((70, 0, 4, 0), (50, 0, 4, 3)), 3).to_json()
 
 
+def offer(text: str) -> str:
+    time.sleep(0.6)
+    return Roll(((72, 0, 4, 0), (48, 0, 8, 3)), 2, heat=(1.0, 2.0), rev=Roll.from_json(text).rev).to_json(offered=True)
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with gr.Blocks() as page:
@@ -42,6 +47,7 @@ def address() -> Iterator[str]:
         notes = gr.Textbox(elem_id="notes")
         gr.Button("send", elem_id="send").click(echo, roll, notes)
         gr.Button("write", elem_id="write").click(drafts, roll, roll)
+        gr.Button("offer", elem_id="offer").click(offer, roll, roll)
         gr.Button("hostile", elem_id="hostile").click(lambda: '{"bars": 2, "notes": "<img src=x>"}', None, roll)
         roll.input(colours, roll, roll)
     _, url, _ = page.queue().launch(
@@ -174,6 +180,21 @@ def test_drafts_are_shown_and_only_the_last_is_a_step_back(page: Page) -> None:
     page.click("#hostile")
     page.wait_for_timeout(500)
     assert notes(page) == [list(n) for n in FIRST.notes] and page.locator("#tune img").count() == 0
+
+
+def test_an_offer_is_taken_only_while_nothing_was_changed(page: Page) -> None:
+    page.click("#offer")
+    page.wait_for_function("JSON.parse(window.atelierPianorolls.tune.text()).notes[0][0] === 72")
+    assert value(page)["heat"] == [1.0, 2.0]
+    page.click("#tune [data-act=undo]")
+    assert notes(page) == [list(note) for note in FIRST.notes]
+    page.click("#offer")
+    page.mouse.click(*at(page, 20, 62))
+    drawn = notes(page)
+    page.wait_for_timeout(1500)
+    assert [62, 20, 4, 0] in drawn and notes(page) == drawn
+    page.click("#send")
+    page.wait_for_function(f"document.querySelector('#notes textarea').value === '{json.dumps(drawn)}'")
 
 
 def test_colours_are_asked_for_and_follow_the_notes(page: Page) -> None:

@@ -19,7 +19,9 @@ PACE = "(tempo) => { window.atelierPianorolls['music-roll']?.pace(15 / tempo); }
 
 def build() -> None:
     """Lay out the section inside an open `gr.Tab`."""
-    gr.Markdown("Draw a melody, or take the one below: the model writes the other voices, and instruments play them.")
+    gr.Markdown(
+        "Draw a melody, or change the one below: the model writes the other voices to it, and instruments play them."
+    )
     last, stems = gr.State(None), gr.State(None)
     roll = pianoroll("Draw a melody here", on.example(FIRST), "music-roll", player="#music-sound")
     with gr.Row():
@@ -92,7 +94,7 @@ def build() -> None:
     play.click(on.play, [roll, seed.number, *settings], outputs, show_progress="hidden", **lane).then(
         None, tempo, js=PACE, **quiet
     )
-    sound.ready(on.opened, [roll, seed.number, *settings], sound, **quiet, concurrency_id="music", concurrency_limit=1)
+    sound.ready(on.opened, [roll, bars, temperature, seed.number, *settings], outputs, show_progress="hidden", **lane)
     halt.click(stop, js=HUSH, queue=False, **quiet)
     roll.input(on.surprise_of, roll, roll, trigger_mode="always_last", **quiet)
     for button, name in zip(examples, on.EXAMPLES, strict=True):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -19,6 +19,10 @@ from demos.ui.controls import bar
 from demos.ui.events import JOBS, CancelToken, Step, guard, stream
 from demos.ui.files import served
 from demos.ui.pianoroll import BAR, MOST_BARS, Roll
+
+if TYPE_CHECKING:
+    from demos.audio.ensemble import Performance
+    from demos.audio.music.model import Score
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 QUARTET = ("oboe", "clarinet", "french_horn", "bassoon")
@@ -216,23 +220,38 @@ def _write(
                         yield out(roll=draft, progress=bar(event.i, event.n, f"Sixteenth {event.i} of {event.n}"))
                     continue
                 made, writing = heated(roll_of(part, event.value.grid)), False
-                nats = event.value.surprise.sum() / part.erased.any(1).sum()
-                note = (
-                    f"{WORDS[kind]} in {time.perf_counter() - start:.1f} s · seed {seed} · {nats:.2f} nats a sixteenth"
-                )
+                note = _note(kind, part, event.value, time.perf_counter() - start)
                 yield out(roll=made.to_json(), note=note, seed=seed, last=task)
                 yield from _play(token, made, seed, tempo, players, WORDS[kind])
     except Cancelled:
         yield out(**({"roll": shown} if writing else {}), progress=bar(None))
 
 
+def _note(kind: str, part: Part, score: "Score", seconds: float) -> str:
+    nats = score.surprise.sum() / part.erased.any(1).sum()
+    return f"{WORDS[kind]} in {seconds:.1f} s · seed {score.seed} · {nats:.2f} nats a sixteenth"
+
+
 @guard
-def opened(text: str, seed: int | None, tempo: float, *players: str) -> str:
-    """What the section shows at first: the melody on the roll, played by the instrument of its voice."""
+def opened(
+    text: str, bars: int, temperature: float, seed: int | None, tempo: float, *players: str
+) -> Iterator[tuple[Any, ...]]:
+    """What the section shows at first: the melody on the roll, harmonised, ready to be heard.
+
+    A visitor who has changed the roll keeps it, and can hear that.
+    """
     from demos.audio.ensemble import perform
 
-    made = perform(sound.instruments(), _notes(Roll.from_json(text)), players, tempo, seed=int(seed or 0))
-    return sound.present(made.mix, "The melody", autoplay=False)
+    roll, title, start = Roll.from_json(text), "The score", time.perf_counter()
+    if not roll.notes:
+        return
+    if not roll.rev:
+        part, title = TASKS["harmonise"](Part.of(roll), bars), WORDS["harmonise"]
+        score = sound.chorales().fill(part.grid, part.erased, temperature, seed=int(seed or 0))
+        roll, note = heated(roll_of(part, score.grid)), _note("harmonise", part, score, time.perf_counter() - start)
+        yield out(roll=roll.to_json(offered=True), note=note, last=("harmonise", text, bars))
+    made = perform(sound.instruments(), _notes(roll), players, tempo, seed=int(seed or 0))
+    yield out(sound=sound.present(made.mix, title, autoplay=False), stems=_stems(made))
 
 
 @guard
@@ -260,8 +279,12 @@ def _play(
             part = live.more(event) or gr.skip()
             yield out(sound=part, progress=bar(event.i, event.n, f"Making sound: {event.i} of {event.n}"))
             continue
-        stems = {name: sound.wav_of(stem, name).path for name, stem in event.value.stems.items()}
-        yield out(sound=live.done(event.value.mix), stems=stems, progress=bar(None))
+        yield out(sound=live.done(event.value.mix), stems=_stems(event.value), progress=bar(None))
+
+
+def _stems(made: "Performance") -> dict[str, str]:
+    """A WAV file of each voice."""
+    return {name: sound.wav_of(stem, name).path for name, stem in made.stems.items()}
 
 
 def _notes(roll: Roll) -> dict[str, Any]:
