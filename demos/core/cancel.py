@@ -14,7 +14,15 @@ OnStep: TypeAlias = Callable[[int, int, Any], None]
 
 
 class Cancelled(Exception):
-    """The caller asked the work to stop."""
+    """The caller asked the work to stop.
+
+    Args:
+        heir: name of the job that runs instead; empty if none does.
+    """
+
+    def __init__(self, heir: str = "") -> None:
+        super().__init__(heir)
+        self.heir = heir
 
 
 def check(cancelled: Callable[[], bool] | None) -> None:

@@ -130,11 +130,13 @@ class CancelToken:
     """A flag that one thread raises and another looks at."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._event, self._heir = threading.Event(), ""
 
-    def cancel(self) -> None:
-        """Ask the job to stop; doing it twice is harmless."""
-        self._event.set()
+    def cancel(self, heir: str = "") -> None:
+        """Ask the job to stop, perhaps for another that runs instead; only the first time counts."""
+        if not self.cancelled():
+            self._heir = heir
+            self._event.set()
 
     def cancelled(self) -> bool:
         """Whether the job was asked to stop."""
@@ -143,7 +145,7 @@ class CancelToken:
     def check(self) -> None:
         """Raise `Cancelled` if the job was asked to stop."""
         if self.cancelled():
-            raise Cancelled
+            raise Cancelled(self._heir)
 
 
 class Jobs:
@@ -154,11 +156,14 @@ class Jobs:
         self._tokens: dict[str, dict[str, set[CancelToken]]] = {}
 
     @contextlib.contextmanager
-    def running(self, request: gr.Request | None, lane: str = "", *, alone: bool = False) -> Iterator[CancelToken]:
+    def running(
+        self, request: gr.Request | None, lane: str = "", *, alone: bool = False, name: str = ""
+    ) -> Iterator[CancelToken]:
         """Register a job of this visitor for the length of the block; its token says when to stop.
 
-        A job that is to be `alone` stops the visitor's others in its lane. What one of those still has to say would
-        come after what the newer one says: check the token before giving anything to the page.
+        A job that is to be `alone` stops the visitor's others in its lane; their `Cancelled.heir` is its `name`. What
+        one of those still has to say would come after what the newer one says: check the token before giving anything
+        to the page.
 
         Without a session (a plain HTTP call) the token is known to nobody else and never stops by itself.
         """
@@ -169,7 +174,7 @@ class Jobs:
         with self._lock:
             together = self._tokens.setdefault(session, {}).setdefault(lane, set())
             for other in together if alone else ():
-                other.cancel()
+                other.cancel(name)
             together.add(token)
         try:
             yield token
@@ -272,7 +277,7 @@ def stream(job: Callable[[OnStep], T], token: CancelToken | None = None) -> Iter
             if token.cancelled():
                 if not future.cancel():
                     future.result()
-                raise Cancelled
+                token.check()
             if step is not None:
                 yield step
             elif future.done():

@@ -109,8 +109,26 @@ def test_a_new_job_of_a_visitor_ends_the_old_one_and_no_other() -> None:
     first, theirs = (sampling.draw(visitor(v), None, "energy", "Any", 1, 0) for v in ("c", "d"))
     for events in (first, theirs):
         next(events)
-    list(sampling.draw(visitor("c"), None, "vae", "Any", 1, 0))
+    list(sampling.draw_all(visitor("c"), None, "Any", 0))
     assert [*first][-1][2] == "Stopped." and "Seed 0" in [*theirs][-1][2]
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda page: sampling.draw(page, None, "energy", "Any", 1, 0),
+        lambda page: sampling.draw_all(page, None, "Any", 0),
+        lambda page: completing.complete(page, False, "energy", garment(), "Lower half", "", "Any", 0),
+        lambda page: augment.train(page, 50, "vae", 0),
+    ],
+)
+def test_what_newer_ones_of_its_kind_replace_says_nothing_more(begin: Callable[[gr.Request], Iterator[Any]]) -> None:
+    older, newer = begin(visitor("e")), begin(visitor("e"))
+    next(older), next(older)
+    next(newer), next(newer)
+    assert [*older] == [gr.skip()]
+    JOBS.stop(visitor("e"))
+    assert [*newer][-1] != gr.skip()
 
 
 def test_all_six_draw_with_one_label() -> None:

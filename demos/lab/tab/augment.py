@@ -27,6 +27,7 @@ __all__ = ["build", "curves", "experiment", "train"]
 
 CHOICES = ("vae", "gan", "flow")
 FIRST = "gan"
+HERE = "augment"
 SHOWN = 25
 WAITING, STAND_IN = "Waiting", "Drawing stand-ins for real pictures, once"
 NEW_SEED = "() => Math.floor(Math.random() * 10000)"
@@ -83,7 +84,7 @@ def train(page: gr.Request, n: float, family: str, seed: float | None) -> Iterat
     yield _plot(None), "", "", bar(0, 1, WAITING)
     trials, begun, shown = experiment(), time.monotonic(), False
     try:
-        for event in watched(page, lambda on_step: trials.run(n, family, 0 if seed is None else seed, on_step)):
+        for event in watched(page, lambda on_step: trials.run(n, family, 0 if seed is None else seed, on_step), HERE):
             if not isinstance(event, Step):
                 trial = event.value
                 gain = 100 * (trial.joined[-1] - trial.alone[-1])
@@ -102,7 +103,9 @@ def train(page: gr.Request, n: float, family: str, seed: float | None) -> Iterat
                 sheets = gr.skip() if shown else _pictures(trial, family, not trials.real)
                 shown = True
                 yield _plot(trial), sheets, "", bar(event.i, event.n)
-    except Cancelled:
+    except Cancelled as end:
+        if end.heir == HERE:
+            raise
         yield gr.skip(), gr.skip(), "Stopped.", bar(None)
     except ValueError:
         yield gr.skip(), gr.skip(), "", bar(None)

@@ -94,7 +94,7 @@ def complete(
         for i, name in enumerate(able):
             for event in watched(page, lambda on_step, name=name: garments.complete(
                 name, picture, mask, int(seed or 0), label_of(label), on_step
-            )):  # fmt: skip
+            ), HERE):  # fmt: skip
                 if isinstance(event, Step):
                     if event.preview is not None:
                         shown[title(name)] = tile(event.preview, title(name), "…")
@@ -104,7 +104,9 @@ def complete(
                     how = table[name]["completion"]["note"]
                     shown[title(name)] = tile(event.value, title(name), f"{how[:1].upper()}{how[1:]}.")
         yield tiles() + f'<p class="soft">Seed {int(seed or 0)}</p>', bar(None)
-    except Cancelled:
+    except Cancelled as end:
+        if end.heir == HERE:
+            raise
         yield gr.skip(), bar(None)
 
 
@@ -112,5 +114,5 @@ def complete(
 def complete_first(page: gr.Request, done: bool, *asked: Any) -> Iterator[tuple[Any, ...]]:
     """A first completion when the section is opened for the first time: tiles, bar, that it is done."""
     if not done:
-        for tiles, progress in complete(page, False, *asked):
-            yield tiles, progress, True
+        for step in complete(page, False, *asked):
+            yield (*step, True) if isinstance(step, tuple) else step

@@ -96,13 +96,13 @@ def hand_html(picture: Image.Image, said: str) -> str:
     return f'<div class="hand">{seen}<p><b>Picture in hand</b><br>{said}</p></div>'
 
 
-def watched(page: gr.Request, job: Callable[[OnStep], T]) -> Iterator[Step | Done[T]]:
+def watched(page: gr.Request, job: Callable[[OnStep], T], section: str = "") -> Iterator[Step | Done[T]]:
     """A long job of this visitor, instead of the one before: steps at most some times a second, then what it gave.
 
     Raises:
-        Cancelled: the visitor stopped it or began another.
+        Cancelled: the visitor stopped it or began another; of that one its `heir` is the section.
     """
-    with JOBS.running(page, LANE, alone=True) as token:
+    with JOBS.running(page, LANE, alone=True, name=section) as token:
         for event in stream(job, token):
             token.check()
             yield event

@@ -21,7 +21,7 @@ from demos.ui.files import served
 __all__ = ["WAYS", "draw", "draw_all", "draw_if", "empty_six", "pick", "save"]
 
 CHEAPEST_FIRST = ("vae", "gan", "flow", "score", "energy", "autoregressive")
-HERE = "samples"
+HERE, ALL = "samples", "all six"
 SIDE, EACH = 28, 9
 WAYS = {
     "autoregressive": "Pixel after pixel, row by row, each drawn given all before it.",
@@ -54,7 +54,7 @@ def draw(
         return garments.sample(family, asked[2], label_of(label), asked[3], on_step)
 
     try:
-        for event in watched(page, job):
+        for event in watched(page, job, HERE):
             if isinstance(event, Step):
                 now = gr.skip()
                 if event.preview is not None:
@@ -67,7 +67,9 @@ def draw(
             note = f"{WAYS[family]} Seed {asked[3]} · {time.monotonic() - begun:.1f} s"
             steps = strip([*way, found[0]])
             yield sheet(sheet_of(found), said, len(found)), steps, note, bar(None), found, asked, able
-    except Cancelled:
+    except Cancelled as end:
+        if end.heir == HERE:
+            raise
         yield gr.skip(), gr.skip(), "Stopped.", bar(None), gr.skip(), None, able
 
 
@@ -95,7 +97,7 @@ def draw_all(page: gr.Request, shown: Any, label: str, seed: float | None) -> It
             begun = time.monotonic()
             for event in watched(page, lambda on_step, family=family: garments.sample(
                 family, EACH, label_of(label), asked[1], on_step
-            )):  # fmt: skip
+            ), ALL):  # fmt: skip
                 part = f"{title(family)}, {i + 1} of {len(CHEAPEST_FIRST)}"
                 if isinstance(event, Step):
                     if event.preview is not None:
@@ -104,7 +106,9 @@ def draw_all(page: gr.Request, shown: Any, label: str, seed: float | None) -> It
                 else:
                     panels[title(family)] = sheet_of(event.value), f"{time.monotonic() - begun:.1f} s"
         yield six(panels), bar(None), asked
-    except Cancelled:
+    except Cancelled as end:
+        if end.heir == ALL:
+            raise
         yield gr.skip(), bar(None), None
 
 
