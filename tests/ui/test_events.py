@@ -160,9 +160,10 @@ def test_the_page_s_handlers_stop_the_visitor(handler: Callable[[gr.Request], No
 def test_a_job_that_is_alone_stops_the_visitor_s_others_in_its_lane() -> None:
     jobs = Jobs()
     with jobs.running(_request("ann"), "a") as old, jobs.running(_request("ann"), "b") as beside:
-        with jobs.running(_request("bob"), "a") as theirs, jobs.running(
-            _request("ann"), "a", alone=True, name="heir"
-        ) as new:
+        with (
+            jobs.running(_request("bob"), "a") as theirs,
+            jobs.running(_request("ann"), "a", alone=True, name="heir") as new,
+        ):
             assert [t.cancelled() for t in (old, beside, theirs, new)] == [True, False, False, False]
         jobs.stop(_request("ann"), "a")
         with pytest.raises(Cancelled) as caught:
