@@ -14,7 +14,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demos.core.device import autocast
+from demos.core.muon import Muon
 
 __all__ = ["Budget", "fit"]
 
@@ -93,6 +94,8 @@ def fit(
     lr: float = 1e-3,
     warmup: int = 200,
     weight_decay: float = 1e-2,
+    matrices: Iterable[nn.Parameter] = (),
+    scale: float = 8.0,
     ema_decay: float = 0.999,
     clip: float = 1.0,
     seed: int = 0,
@@ -108,6 +111,7 @@ def fit(
             losses, of which `"loss"` is minimised. Runs under `demos.core.device.autocast`.
         out: folder for `state.safetensors` and `log.jsonl` (one line of metrics a report).
         budget: minutes or steps.
+        matrices: weights for Muon, with steps of `scale` times the learning rate; the rest is AdamW's.
         report: called with the averaged model about once a minute; its figures join the log.
 
     Raises:
@@ -118,7 +122,9 @@ def fit(
     device = next(model.parameters()).device
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay)
+    chosen = {id(weight): weight for weight in matrices}
+    others = [p for p in trained if id(p) not in chosen]
+    optimiser = Muon(others, chosen.values(), scale, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay)
     rng = torch.Generator().manual_seed(seed)
     state = _State(model, ema, optimiser, rng)
     if resume and state_path.exists():

@@ -73,6 +73,7 @@ class Digits:
         prepare: what the model sees of brightnesses `(B, 1, H, W)` uint8.
         binary: whether it models zeros and ones, in nats, or 256 brightnesses, in bits per dimension.
         lr: highest learning rate.
+        muon: whether its `matrices()` learn by Muon.
         published: figures of others, in the same unit.
     """
 
@@ -82,6 +83,7 @@ class Digits:
     binary: bool
     lr: float
     published: Mapping[str, float]
+    muon: bool = False
 
 
 DIGITS: Mapping[str, Digits] = {
@@ -119,11 +121,12 @@ DIGITS: Mapping[str, Digits] = {
     ),
     "autoregressive": Digits(
         "Gated PixelCNN on 2 × 2 blocks",
-        lambda: GatedPixelCNN(256),
+        lambda: GatedPixelCNN(256, inner=128, deep=True),
         lambda x, generator: in_blocks(x).long(),
         False,
-        2e-3,
+        6e-3,
         {"PixelCNN": 0.81},
+        muon=True,
     ),
     "flow": Digits(
         "Flow of piecewise linear couplings",
@@ -193,8 +196,9 @@ def _train(name: str, run: Run) -> None:
         found = {f"held_{key}": round(value, 4) for key, value in _figures(one, ema, held).items()}
         return {**found, "core_minutes": round(time.process_time() / 60, 3)}
 
-    run.write(name, fit(network, step, run.runs, budget=run.budget, lr=one.lr, seed=run.seed, report=report,
-                        report_seconds=300))  # fmt: skip
+    matrices = network.matrices() if one.muon else ()
+    run.write(name, fit(network, step, run.runs, budget=run.budget, lr=one.lr, matrices=matrices, seed=run.seed,
+                        report=report, report_seconds=300))  # fmt: skip
 
 
 STAGES: Mapping[str, Callable[[Run], None]] = {name: (lambda run, name=name: _train(name, run)) for name in DIGITS}

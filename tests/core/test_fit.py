@@ -122,19 +122,24 @@ def test_the_average_follows_its_formula(tmp_path: Path) -> None:
     assert weights(ema) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("killed_at", [5, 29, 58])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, clock: Clock, killed_at: int) -> None:
+@pytest.mark.parametrize(("killed_at", "muon"), [(5, False), (29, False), (58, False), (29, True)])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, clock: Clock, killed_at: int, muon: bool
+) -> None:
+    def run(model: nn.Sequential, name: str, killed_at: int | None = None) -> nn.Module:
+        matrices = [weight for weight in model[0].parameters() if muon and weight.ndim > 1]
+        out, budget = tmp_path / name, Budget(steps=STEPS)
+        return fit(model, regression(model, killed_at), out, budget=budget, warmup=5, matrices=matrices)
+
     whole = network()
-    ema = fit(whole, regression(whole), tmp_path / "whole", budget=Budget(steps=STEPS), warmup=5)
+    ema = run(whole, "whole")
     clock.tick = 20.0
-    again = network()
     with pytest.raises(Killed):
-        fit(again, regression(again, killed_at), tmp_path / "part", budget=Budget(steps=STEPS), warmup=5)
+        run(network(), "part", killed_at)
     saved = progress(tmp_path / "part") if killed_at > 5 else {"step": 0}
     assert killed_at - 8 < saved["step"] < killed_at
     again = network()
-    calls = regression(again)
-    resumed = fit(again, calls, tmp_path / "part", budget=Budget(steps=STEPS), warmup=5)
+    resumed = run(again, "part")
     assert torch.equal(weights(whole), weights(again))
     assert torch.equal(weights(ema), weights(resumed))
     assert progress(tmp_path / "part")["step"] == STEPS

@@ -26,7 +26,7 @@ from tests.lab.shaken import rng, shaken
 
 def pixelcnn(values: int = 2, side: int = 4, depth: int = 2) -> GatedPixelCNN:
     torch.manual_seed(0)
-    return shaken(GatedPixelCNN(values=values, width=8, depth=depth, inner=8, side=side), 0.3)
+    return shaken(GatedPixelCNN(values, width=8, depth=depth, inner=8, side=side, deep=values > 2), 0.3)
 
 
 def small_flow(side: int = 6) -> SubscaleFlow:

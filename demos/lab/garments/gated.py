@@ -73,16 +73,28 @@ class _Layer(nn.Module):
         return (seen, told) if self.first else (above + seen, left + told)
 
 
+class _Answer(nn.Module):
+    """Features `(..., inner)` to logits, by way of one more layer."""
+
+    def __init__(self, inner: int, values: int) -> None:
+        super().__init__()
+        self.hidden, self.last = nn.Linear(inner, inner), nn.Linear(inner, values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(x + F.gelu(self.hidden(x)))
+
+
 class GatedPixelCNN(ModelMixin):
     """Values `(B, side²)` int64 in the order of `in_blocks` to logits `(B, side², values)`, each blind to its own.
 
-    `side` is even; `family()` is the family's model.
+    `side` is even; `deep` adds a layer before the logits; `family()` is the family's model.
     """
 
     @register_to_config
     def __init__(
-        self, values: int = 2, width: int = 48, depth: int = 7, inner: int = 64, side: int = SIDE, dropout: float = 0.0
-    ) -> None:
+        self, values: int = 2, width: int = 48, depth: int = 7, inner: int = 64, side: int = SIDE,
+        dropout: float = 0.0, deep: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.side, self.cells = side, side // 2
         self.look = Brightness(values)
@@ -95,7 +107,7 @@ class GatedPixelCNN(ModelMixin):
         earlier = torch.ones(BLOCK, BLOCK).tril(-1)
         mask = earlier.repeat_interleave(inner, 0).repeat_interleave(self.look.embedding_dim, 1)
         self.register_buffer("mask", mask, persistent=False)
-        self.last = nn.ModuleList([nn.Linear(inner, values) for _ in range(BLOCK)])
+        self.last = nn.ModuleList([(_Answer if deep else nn.Linear)(inner, values) for _ in range(BLOCK)])
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits."""
@@ -109,6 +121,11 @@ class GatedPixelCNN(ModelMixin):
         parts = F.gelu(told).unflatten(-1, (BLOCK, -1)).unbind(-2)
         logits = torch.stack([last(part) for last, part in zip(self.last, parts, strict=True)], -2)
         return logits.reshape(len(x), self.side**2, -1)
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights between hidden features, for `demos.core.muon`."""
+        hidden = [*self.layers.parameters(), self.context.weight, self.inside.weight]
+        return [weight for weight in hidden if weight.ndim > 1]
 
     def family(self) -> Autoregressive:
         """The model of values `(B, side²)`."""
