@@ -219,16 +219,17 @@ def _training(log: Path) -> dict[str, float]:
 
 
 def measure(data: Path, runs: Path, path: Path) -> dict[str, Any]:
-    """Figures of every finished model on the test pictures, also written to `path`.
+    """Figures of every finished model on the test pictures, also written to `path`; rows of the others stay there.
 
     Raises:
         ValueError: the data are not there, or no model is finished.
     """
-    x, rows = digits(data, "test"), {}
-    for name, one in DIGITS.items():
-        folder = runs / "out" / name
-        if not folder.is_dir():
-            continue
+    x, finished = digits(data, "test"), [name for name in DIGITS if (runs / "out" / name).is_dir()]
+    if not finished:
+        raise ValueError(f"No model is finished in {runs / 'out'}.")
+    rows = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
+    for name in finished:
+        one, folder = DIGITS[name], runs / "out" / name
         network: Any = load_network(type(one.network()), folder)
         rows[name] = {
             "title": one.title,
@@ -240,9 +241,7 @@ def measure(data: Path, runs: Path, path: Path) -> dict[str, Any]:
             **_training(runs / name / "log.jsonl"),
             "published": dict(one.published),
         }
-    if not rows:
-        raise ValueError(f"No model is finished in {runs / 'out'}.")
-    found = {"note": NOTE, "pictures": len(x), "models": rows}
+    found = {"note": NOTE, "pictures": len(x), "models": {name: rows[name] for name in DIGITS if name in rows}}
     with atomic(path) as part:
         part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found

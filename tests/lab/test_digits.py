@@ -205,8 +205,11 @@ def test_a_model_trains_goes_on_and_is_measured(folder: Path, name: str) -> None
     least, most = (3, 36) if row["unit"] == "nats" else (7, 10)
     assert least < row["value"] < most
     assert ("importance" in row) == (name in ("vae", "linked"))
-    before = row["value"]
-    assert measure(folder, runs, path)["models"][name]["value"] == before
+    before, other = row["value"], "flow" if name == "made" else "made"
+    path.write_text(json.dumps({"models": {name: {"value": 0}, other: {"value": 1}}}))
+    again = measure(folder, runs, path)["models"]
+    assert again[name]["value"] == before and again[other] == {"value": 1}
+    assert list(again) == [known for known in DIGITS if known in (name, other)]
 
 
 def test_the_page_shows_what_was_measured_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
