@@ -103,7 +103,7 @@ def test_a_long_job_is_stopped(page: Page) -> None:
     page.locator("#lab-count input[type=number]").fill("64")
     page.locator("#lab-count input[type=number]").blur()
     choose(page, "autoregressive")
-    page.wait_for_selector(".at-bar[role=progressbar]")
+    page.wait_for_selector("#lab-sheet-note :text('Pixel after pixel')")  # not the bar: that may be the former job's
     page.click("#lab-halt")
     page.wait_for_selector("#lab-sheet-note :text('Stopped.')")
     page.wait_for_selector(".at-bar[role=progressbar]", state="detached")
