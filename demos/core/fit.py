@@ -95,7 +95,6 @@ def fit(
     warmup: int = 200,
     weight_decay: float = 1e-2,
     matrices: Iterable[nn.Parameter] = (),
-    scale: float = 8.0,
     ema_decay: float = 0.999,
     clip: float = 1.0,
     seed: int = 0,
@@ -111,7 +110,7 @@ def fit(
             losses, of which `"loss"` is minimised. Runs under `demos.core.device.autocast`.
         out: folder for `state.safetensors` and `log.jsonl` (one line of metrics a report).
         budget: minutes or steps.
-        matrices: weights for Muon, with steps of `scale` times the learning rate; the rest is AdamW's.
+        matrices: weights for Muon; the rest is AdamW's.
         report: called with the averaged model about once a minute; its figures join the log.
 
     Raises:
@@ -124,7 +123,7 @@ def fit(
     trained = [p for p in model.parameters() if p.requires_grad]
     chosen = {id(weight): weight for weight in matrices}
     others = [p for p in trained if id(p) not in chosen]
-    optimiser = Muon(others, chosen.values(), scale, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay)
+    optimiser = Muon(others, chosen.values(), lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay)
     rng = torch.Generator().manual_seed(seed)
     state = _State(model, ema, optimiser, rng)
     if resume and state_path.exists():

@@ -45,7 +45,7 @@ class Muon(torch.optim.AdamW):
         self,
         others: Iterable[nn.Parameter],
         matrices: Iterable[nn.Parameter],
-        scale: float,
+        scale: float = 8.0,
         momentum: float = 0.95,
         **settings: Any,
     ) -> None:

@@ -246,7 +246,7 @@ def opened(
     if not roll.notes:
         return
     if not roll.rev:
-        part, title = TASKS["harmonise"](Part.of(roll), bars), WORDS["harmonise"]
+        part, title = _harmonise(Part.of(roll), bars), WORDS["harmonise"]
         score = sound.chorales().fill(part.grid, part.erased, temperature, seed=int(seed or 0))
         roll, note = heated(roll_of(part, score.grid)), _note("harmonise", part, score, time.perf_counter() - start)
         yield out(roll=roll.to_json(offered=True), note=note, last=("harmonise", text, bars))
