@@ -7,7 +7,7 @@ Long work calls `on_step(i, n, preview)` after each of its `n` steps. Whoever st
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-__all__ = ["Cancelled", "OnStep", "check", "report"]
+__all__ = ["Cancelled", "OnStep", "Replaced", "check", "report"]
 
 OnStep: TypeAlias = Callable[[int, int, Any], None]
 """`on_step(i, n, preview)`: step `i` of 1..`n` is done; `preview` is a value, a function that makes it, or None."""
@@ -23,6 +23,10 @@ class Cancelled(Exception):
     def __init__(self, heir: str = "") -> None:
         super().__init__(heir)
         self.heir = heir
+
+
+class Replaced(Exception):
+    """Another job of the same kind runs instead, and says all that is to be said."""
 
 
 def check(cancelled: Callable[[], bool] | None) -> None:

@@ -29,7 +29,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 
 import gradio as gr
 
-from demos.core.cancel import Cancelled, OnStep
+from demos.core.cancel import Cancelled, OnStep, Replaced
 
 __all__ = ["JOBS", "CancelToken", "Done", "Jobs", "Step", "guard", "stop", "stream", "unload"]
 
@@ -43,10 +43,11 @@ _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="atelier")
 def guard(fn: F) -> F:
     """An error boundary around a handler: a function, a generator, or the async kind of either.
 
-    `ValueError` becomes a `gr.Error` with its sentence; `Cancelled` leaves the page as it is; anything else is logged
-    with an id, which is all that the visitor sees of it. A generator that yields nothing leaves the page as it is, too:
-    without a step Gradio would empty its outputs. Of a generator that ends Gradio says the last step once more; a
-    cancelled one therefore ends with a step that changes nothing. Signature and type hints stay visible to Gradio.
+    `ValueError` becomes a `gr.Error` with its sentence; `Cancelled` and `Replaced` leave the page as it is; anything
+    else is logged with an id, which is all that the visitor sees of it. A generator that yields nothing leaves the page
+    as it is, too: without a step Gradio would empty its outputs. Of a generator that ends Gradio says the last step
+    once more; a cancelled one therefore ends with a step that changes nothing. Signature and type hints stay visible to
+    Gradio.
     """
     if inspect.isasyncgenfunction(fn):
 
@@ -58,7 +59,7 @@ def guard(fn: F) -> F:
                     async for step in steps:
                         silent = False
                         yield step
-            except Cancelled:
+            except (Cancelled, Replaced):
                 silent = True
             except Exception as error:
                 _answer(error, fn)
@@ -77,7 +78,7 @@ def guard(fn: F) -> F:
                     for step in steps:
                         silent = False
                         yield step
-            except Cancelled:
+            except (Cancelled, Replaced):
                 silent = True
             except Exception as error:
                 _answer(error, fn)
@@ -92,7 +93,7 @@ def guard(fn: F) -> F:
         async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await fn(*args, **kwargs)
-            except Cancelled:
+            except (Cancelled, Replaced):
                 return gr.skip()
             except Exception as error:
                 _answer(error, fn)
@@ -103,7 +104,7 @@ def guard(fn: F) -> F:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return fn(*args, **kwargs)
-        except Cancelled:
+        except (Cancelled, Replaced):
             return gr.skip()
         except Exception as error:
             _answer(error, fn)

@@ -103,9 +103,7 @@ def train(page: gr.Request, n: float, family: str, seed: float | None) -> Iterat
                 sheets = gr.skip() if shown else _pictures(trial, family, not trials.real)
                 shown = True
                 yield _plot(trial), sheets, "", bar(event.i, event.n)
-    except Cancelled as end:
-        if end.heir == HERE:
-            raise
+    except Cancelled:
         yield gr.skip(), gr.skip(), "Stopped.", bar(None)
     except ValueError:
         yield gr.skip(), gr.skip(), "", bar(None)

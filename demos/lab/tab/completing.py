@@ -104,9 +104,7 @@ def complete(
                     how = table[name]["completion"]["note"]
                     shown[title(name)] = tile(event.value, title(name), f"{how[:1].upper()}{how[1:]}.")
         yield tiles() + f'<p class="soft">Seed {int(seed or 0)}</p>', bar(None)
-    except Cancelled as end:
-        if end.heir == HERE:
-            raise
+    except Cancelled:
         yield gr.skip(), bar(None)
 
 

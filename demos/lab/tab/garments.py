@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gradio as gr
 from PIL import Image
 
-from demos.core.cancel import OnStep
+from demos.core.cancel import Cancelled, OnStep, Replaced
 from demos.core.media import Picture
 from demos.core.once import once
 from demos.core.strokes import Drawing, render
@@ -96,15 +96,21 @@ def hand_html(picture: Image.Image, said: str) -> str:
     return f'<div class="hand">{seen}<p><b>Picture in hand</b><br>{said}</p></div>'
 
 
-def watched(page: gr.Request, job: Callable[[OnStep], T], section: str = "") -> Iterator[Step | Done[T]]:
+def watched(page: gr.Request, job: Callable[[OnStep], T], section: str) -> Iterator[Step | Done[T]]:
     """A long job of this visitor, instead of the one before: steps at most some times a second, then what it gave.
 
     Raises:
-        Cancelled: the visitor stopped it or began another; of that one its `heir` is the section.
+        Cancelled: the visitor stopped it, or began a job of another section.
+        Replaced: the visitor began another of this section.
     """
-    with JOBS.running(page, LANE, alone=True, name=section) as token:
-        for event in stream(job, token):
-            token.check()
-            yield event
-            if isinstance(event, Step):
-                time.sleep(PERIOD_S)
+    try:
+        with JOBS.running(page, LANE, alone=True, name=section) as token:
+            for event in stream(job, token):
+                token.check()
+                yield event
+                if isinstance(event, Step):
+                    time.sleep(PERIOD_S)
+    except Cancelled as end:
+        if end.heir == section:
+            raise Replaced from None
+        raise
