@@ -58,8 +58,8 @@ def theme() -> gr.themes.Base:
         block_border_width="1px",
         block_border_color="#e7e2dc",
         block_border_color_dark="#36312d",
-        block_label_background_fill="transparent",
-        block_label_background_fill_dark="transparent",
+        block_label_background_fill="*block_background_fill",
+        block_label_background_fill_dark="*block_background_fill",
         block_label_border_width="0px",
         block_label_text_color="*neutral_500",
         block_label_text_color_dark="*neutral_400",
@@ -113,7 +113,7 @@ CSS = """
 .at-header p { margin: 0.15rem 0 0.3rem; color: var(--body-text-color-subdued); }
 .at-footer, .at-footer * { text-align: center; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 .at-footer p { margin: 0.6rem 0; }
-@media (width <= 640px) { footer .show-api ~ .divider { display: none; } } /* Gradio hides what it divides */
+.row:has(> button):not(:has(> :not(button))) { align-items: stretch; }
 
 .at-bar { height: 4px; border-radius: 2px; overflow: hidden; background: var(--border-color-primary); }
 .at-bar > span { display: block; height: 100%; background: var(--primary-600); transition: width 0.15s linear; }
@@ -183,7 +183,9 @@ CSS = """
 HEAD = """
 <meta name="description" content="Draw, and a picture follows your lines: small generative models on a CPU.">
 <meta name="color-scheme" content="light dark">
+<style>@media (width <= 640px) { footer .show-api ~ .divider { display: none; } }</style>
 """
+"""The rule is here because Gradio keeps `css` to what is above the footer; it hides what this dot divides."""
 
 
 def look() -> dict[str, Any]:

@@ -423,6 +423,11 @@ def test_a_phone_needs_no_scrolling_sideways_in_either_theme(visit: Visit, schem
             .filter(([, box]) => box.width > 0 && (box.right > 391 || box.left < -1)).map(([text]) => text)"""
     )
     assert wide == []
+    assert page.inner_text("footer[aria-label]").split() == ["Settings"]
+    heights = page.evaluate(
+        "[...document.querySelector('#sketch-refine').parentElement.children].map(e => e.offsetHeight)"
+    )
+    assert len(heights) == 3 and len({*heights}) == 1
     luminance = page.evaluate(
         """() => ['backgroundColor', 'color'].map(name => getComputedStyle(document.body)[name].match(/[\\d.]+/g)
             .slice(0, 3).reduce((sum, c) => sum + +c / 3, 0))"""
