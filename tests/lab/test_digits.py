@@ -19,6 +19,7 @@ from demos.lab.digits import DIGITS, binarised, main, measure
 from demos.lab.garments.binary import BinaryMADE, BinaryVAE, bernoulli
 from demos.lab.garments.data import bits_per_dim, dequantised
 from demos.lab.garments.gated import GatedPixelCNN, in_blocks, out_of_blocks
+from demos.lab.garments.repeats import NEIGHBOURS, Repeats, sources
 from demos.lab.garments.subscale import SubscaleFlow
 from demos.lab.tab import figures
 from tests.lab.shaken import rng, shaken
@@ -26,7 +27,8 @@ from tests.lab.shaken import rng, shaken
 
 def pixelcnn(values: int = 2, side: int = 4, depth: int = 2) -> GatedPixelCNN:
     torch.manual_seed(0)
-    return shaken(GatedPixelCNN(values, width=8, depth=depth, inner=8, side=side, deep=values > 2), 0.3)
+    more = {"deep": True, "repeats": 8} if values > 2 else {}
+    return shaken(GatedPixelCNN(values, width=8, depth=depth, inner=8, side=side, **more), 0.3)
 
 
 def small_flow(side: int = 6) -> SubscaleFlow:
@@ -81,6 +83,36 @@ def test_the_embedding_s_gradient_ends_at_the_pixel() -> None:
         (slope,) = torch.autograd.grad(said[0, i].square().sum(), kept[0], retain_graph=True, allow_unused=True)
         assert slope[0, i:].eq(0).all()
         assert slope[0, :i].ne(0).any(-1).all()
+
+
+def test_values_come_from_where_the_order_has_been() -> None:
+    side = 6
+    order = in_blocks(torch.arange(side**2).view(1, 1, side, side))[0].tolist()
+    found = sources(torch.tensor(order), side).tolist()
+    for at, (pixel, row) in enumerate(zip(order, found, strict=True)):
+        for source, (down, right) in zip(row, NEIGHBOURS, strict=True):
+            y, x = pixel // side + down, pixel % side + right
+            earlier = 0 <= y < side and 0 <= x < side and order.index(y * side + x) < at
+            assert source == (order.index(y * side + x) if earlier else -1)
+
+
+def test_values_of_neighbours_and_those_seen_before_are_made_likelier() -> None:
+    order = in_blocks(torch.arange(16).view(1, 1, 4, 4))[0]
+    layer = Repeats(order, 4, 3, 5, values=8)
+    x = in_blocks(torch.tensor([[[[0, 4, 4, 0], [7, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]]]))
+    features, logits = torch.randn(1, 16, 3, generator=rng()), torch.zeros(1, 16, 8)
+    assert torch.equal(layer(features, x, logits), logits)
+    gains = layer.gains.bias.data.view(3, -1)
+    gains[1, NEIGHBOURS.index((0, -1))] = 2.0
+    gains[2, NEIGHBOURS.index((-1, 0))] = 3.0
+    gains[1, -1] = 1.0
+    changed = out_of_blocks(torch.arange(16)[None], 4)[0, 0]
+    said = layer(features, x, logits)[0].detach()
+    assert said[changed[0, 0]].eq(0).all()
+    log2 = np.log(2)
+    assert said[changed[0, 2]].tolist() == pytest.approx([0, 0, 0, 0, 2 + log2, 0, 0, log2])
+    assert said[changed[1, 1]].tolist() == pytest.approx([0, 0, 0, 0, log2, 3, 0, 2 + log2])
+    assert said[changed[3, 3]].tolist() == pytest.approx([0, 0, 0, 0, np.log(3), 0, 0, log2])
 
 
 def test_blocks_are_undone() -> None:

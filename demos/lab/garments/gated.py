@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from demos.core.network import ModelMixin, register_to_config
 from demos.families.autoregressive import Autoregressive
 from demos.lab.garments.data import SIDE
+from demos.lab.garments.repeats import Repeats
 
 __all__ = ["Brightness", "GatedPixelCNN", "gate", "in_blocks", "out_of_blocks"]
 
@@ -87,13 +88,14 @@ class _Answer(nn.Module):
 class GatedPixelCNN(ModelMixin):
     """Values `(B, side²)` int64 in the order of `in_blocks` to logits `(B, side², values)`, each blind to its own.
 
-    `side` is even; `deep` adds a layer before the logits; `family()` is the family's model.
+    `side` is even; `deep` adds a layer before the logits, `repeats` (0 for none) is the width of `Repeats` after them;
+    `family()` is the family's model.
     """
 
     @register_to_config
     def __init__(
         self, values: int = 2, width: int = 48, depth: int = 7, inner: int = 64, side: int = SIDE,
-        dropout: float = 0.0, deep: bool = False,
+        dropout: float = 0.0, deep: bool = False, repeats: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.side, self.cells = side, side // 2
@@ -108,6 +110,8 @@ class GatedPixelCNN(ModelMixin):
         mask = earlier.repeat_interleave(inner, 0).repeat_interleave(self.look.embedding_dim, 1)
         self.register_buffer("mask", mask, persistent=False)
         self.last = nn.ModuleList([(_Answer if deep else nn.Linear)(inner, values) for _ in range(BLOCK)])
+        order = in_blocks(torch.arange(side**2).view(1, 1, side, side))[0]
+        self.pointer = Repeats(order, side, inner, repeats, values) if repeats else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits."""
@@ -118,13 +122,15 @@ class GatedPixelCNN(ModelMixin):
         for layer in self.layers:
             above, left = layer(above, left)
         told = self.context(F.gelu(left)).permute(0, 2, 3, 1) + F.linear(seen, self.inside.weight * self.mask)
-        parts = F.gelu(told).unflatten(-1, (BLOCK, -1)).unbind(-2)
-        logits = torch.stack([last(part) for last, part in zip(self.last, parts, strict=True)], -2)
-        return logits.reshape(len(x), self.side**2, -1)
+        features = F.gelu(told).unflatten(-1, (BLOCK, -1))
+        parts = zip(self.last, features.unbind(-2), strict=True)
+        logits = torch.stack([last(part) for last, part in parts], -2).flatten(1, 3)
+        return self.pointer(features.flatten(1, 3), x, logits) if self.pointer else logits
 
     def matrices(self) -> list[nn.Parameter]:
         """The weights between hidden features, for `demos.core.muon`."""
         hidden = [*self.layers.parameters(), self.context.weight, self.inside.weight]
+        hidden += [self.pointer.hidden.weight] if self.pointer else []
         return [weight for weight in hidden if weight.ndim > 1]
 
     def family(self) -> Autoregressive:
