@@ -1,9 +1,9 @@
 """What a picture repeats: the exact values of pixels before, made likelier.
 
 A digit of MNIST was shrunk from a black and white one, so the greys of one picture come from few: where a pixel and the
-one above it are both grey, they are equal 15 times as often as greys of two pictures. Features of brightness are smooth
-and can't say "this value again"; a pointer (Vinyals et al. 2015, arXiv:1506.03134) can. Here it adds to the logits, so
-that pixels which agree with each other add up.
+one above it are both grey, they are equal in 9 of 100 cases, greys of two pictures in 0.5. Features of brightness are
+smooth and can't say "this value again"; a pointer (Vinyals et al. 2015, arXiv:1506.03134) can. Here it adds to the
+logits, so that pixels which agree with each other add up.
 """
 
 from __future__ import annotations
