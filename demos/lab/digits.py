@@ -120,8 +120,8 @@ DIGITS: Mapping[str, Digits] = {
         {"VLAE": 78.53},
     ),
     "autoregressive": Digits(
-        "Gated PixelCNN on 2 × 2 blocks, repeats",
-        lambda: GatedPixelCNN(256, inner=128, deep=True, repeats=128),
+        "Gated PixelCNN on 2 × 2 blocks, exact values",
+        lambda: GatedPixelCNN(256, inner=128, deep=True, repeats=256),
         lambda x, generator: in_blocks(x).long(),
         False,
         6e-3,

@@ -130,8 +130,7 @@ class GatedPixelCNN(ModelMixin):
     def matrices(self) -> list[nn.Parameter]:
         """The weights between hidden features, for `demos.core.muon`."""
         hidden = [*self.layers.parameters(), self.context.weight, self.inside.weight]
-        hidden += [self.pointer.hidden.weight] if self.pointer else []
-        return [weight for weight in hidden if weight.ndim > 1]
+        return [weight for weight in hidden if weight.ndim > 1] + (self.pointer.matrices() if self.pointer else [])
 
     def family(self) -> Autoregressive:
         """The model of values `(B, side²)`."""

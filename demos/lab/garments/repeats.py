@@ -1,4 +1,4 @@
-"""What a picture repeats: the exact values of pixels before, made likelier.
+"""Exact values that a picture makes likely: those of pixels before, and those that its shrinking leaves.
 
 A digit of MNIST was shrunk from a black and white one, so the greys of one picture come from few: where a pixel and the
 one above it are both grey, they are equal in 9 of 100 cases, greys of two pictures in 0.5. Features of brightness are
@@ -8,9 +8,13 @@ logits, so that pixels which agree with each other add up.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from demos.lab.garments.shrinkage import Shrinkage
 
 __all__ = ["NEIGHBOURS", "Repeats", "sources"]
 
@@ -47,33 +51,40 @@ def sources(order: Tensor, side: int) -> Tensor:
 
 
 class Repeats(nn.Module):
-    """Raises logits of values that came before, and of the values one below and one above them.
+    """Raises logits of values that came before, of those one below and one above them, and of what `Shrinkage` tells.
 
-    A small network decides by how much, for each neighbour and for all earlier pixels by how many had the value. It is
-    told the pixel's features, which neighbours aren't black, how bright they are, how often their values came before,
-    and which of the nearest are equal. At first it changes nothing.
+    A small network decides by how much, for each value, for each neighbour's and for all earlier pixels' by how many
+    had it. It is told the pixel's features, which neighbours aren't black, how bright they are, how often their values
+    came before, which of the nearest are equal, and the codes of row and column. At first it changes nothing.
 
     Args:
-        order: see `sources`.
+        order: see `sources`; two rows of pixels come before the next two.
         features: of each pixel.
         hidden: width of the network.
+        code: see `Shrinkage`.
     """
 
+    order: Tensor
     sources: Tensor
     first: Tensor
     second: Tensor
 
-    def __init__(self, order: Tensor, side: int, features: int, hidden: int, values: int = 256) -> None:
+    def __init__(self, order: Tensor, side: int, features: int, hidden: int, values: int = 256, code: int = 64) -> None:
         super().__init__()
-        self.values, count = values, len(NEIGHBOURS)
+        self.values, self.side, count = values, side, len(NEIGHBOURS)
         pairs = torch.combinations(torch.tensor([NEIGHBOURS.index(one) for one in NEAREST]))
+        self.register_buffer("order", order, persistent=False)
         self.register_buffer("sources", sources(order, side), persistent=False)
         self.register_buffer("first", pairs[:, 0], persistent=False)
         self.register_buffer("second", pairs[:, 1], persistent=False)
-        self.hidden = nn.Linear(features + 3 * count + len(pairs), hidden)
+        self.shrinkage = Shrinkage(side, hidden, code, values)
+        self.hidden = nn.Linear(features + 3 * count + len(pairs) + 2 * code, hidden)
+        self.deeper = nn.Linear(hidden, hidden)
+        self.likely = nn.Linear(hidden, values)
         self.gains = nn.Linear(hidden, 3 * (count + 1))
-        nn.init.zeros_(self.gains.weight)
-        nn.init.zeros_(self.gains.bias)
+        for last in (self.likely, self.gains):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, features: Tensor, x: Tensor, logits: Tensor) -> Tensor:
         """Features `(B, N, features)`, values `(B, N)` and logits `(B, N, values)` to new logits."""
@@ -83,9 +94,19 @@ class Repeats(nn.Module):
         near = x[:, self.sources].where(self.sources >= 0, 0)
         grey = (near > 0).to(logits)
         equal = (near[..., self.first] == near[..., self.second]) & (near[..., self.first] > 0)
-        told = [features, grey, near / (self.values - 1), often.gather(-1, near) * grey, equal.to(logits)]
-        gains = self.gains(F.gelu(self.hidden(torch.cat(told, -1)))).unflatten(-1, (3, -1))
+        pictures = torch.empty_like(x).index_copy_(1, self.order, x).unflatten(1, (self.side, -1))
+        codes = self.shrinkage(pictures, often[:, :: 2 * self.side]).flatten(1, 2)[:, self.order]
+        told = [features, grey, near / (self.values - 1), often.gather(-1, near) * grey, equal.to(logits), codes]
+        hidden = F.gelu(self.hidden(torch.cat(told, -1)))
+        hidden = hidden + F.gelu(self.deeper(hidden))
+        logits = logits + self.likely(hidden)
+        gains = self.gains(hidden).unflatten(-1, (3, -1))
         for by, gain in zip((-1, 0, 1), gains.unbind(-2), strict=True):
             logits = logits.scatter_add(-1, (near + by).clamp(0, self.values - 1), gain[..., :-1] * grey)
             logits = logits + gain[..., -1:] * F.pad(often, (by, -by))
         return logits
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights between hidden features."""
+        layers: Any = (self.hidden, self.deeper, self.shrinkage.look, self.shrinkage.summary)
+        return [layer.weight for layer in layers]
