@@ -135,8 +135,15 @@ function send() {
   if (!unsent || waitingSince) return;
   unsent = false;
   const since = (waitingSince = performance.now());
-  setTimeout(() => since === waitingSince && acknowledge(), REPLY_WITHIN_MS);
+  setTimeout(() => since === waitingSince && resume(), REPLY_WITHIN_MS);
   trigger("input");
+}
+
+/** No reply in time: a slow handler, or Gradio's page closed its stream of replies under this event, or will under the
+    next one. */
+function resume() {
+  for (const after of [0, 1, 2]) setTimeout(() => trigger("nudge"), after * REPLY_WITHIN_MS);
+  acknowledge();
 }
 
 /** Hand over what the page begins with, once Gradio has mounted the component. */

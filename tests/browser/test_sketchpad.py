@@ -21,6 +21,24 @@ from demos.ui.sketchpad import live, sketchpad
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
 HOSTILE = '{"strokes": [{"colour": "<img src=x onerror=window.hurt=1>", "points": [[1, 1]]}]}'
+CLOSED_LATE = """() => {
+  const fetched = window.fetch;
+  window.fetch = async (request, options) => {
+    const response = await fetched(request, options);
+    if (!(request.url ?? String(request)).includes("queue/data")) return response;
+    const chunks = response.body.getReader();
+    const late = async (to) => {
+      const {done, value} = await chunks.read();
+      if (done) return to.close();
+      const text = new TextDecoder().decode(value), at = text.indexOf('data: {"msg":"close_stream"');
+      if (at < 0) return to.enqueue(value);
+      to.enqueue(new TextEncoder().encode(text.slice(0, at)));
+      await new Promise((then) => setTimeout(then, 300));
+      to.enqueue(new TextEncoder().encode(text.slice(at)));
+    };
+    return new Response(new ReadableStream({pull: late}), {headers: response.headers});
+  };
+}"""
 CALLS: dict[str, list[float]] = {"start": [], "end": []}
 
 Page = Any
@@ -145,6 +163,13 @@ def test_a_line_is_drawn_without_picking_a_tool(page: Page) -> None:
     assert points[0, :2] == pytest.approx([100, 100], abs=1) and points[-1, :2] == pytest.approx([400, 100], abs=1)
     assert set(points[:, 2]) == {0.5} and (np.diff(points[:, 3]) >= 0).all()
     assert canvas_pixels(page)[100, 100].mean() < 60
+
+
+def test_strokes_arrive_though_the_page_s_stream_of_replies_is_closed_under_them(page: Page) -> None:
+    page.evaluate(CLOSED_LATE)
+    for i in range(3):
+        draw(page, *((60 + 30 * j, 100 + 60 * i) for j in range(8)), pause=40)
+        server_has(page, i + 1)
 
 
 def test_time_goes_forward_where_the_hand_waited(page: Page) -> None:
