@@ -5,8 +5,9 @@
 Figures go to `checkpoints/lab/figures.json` and to the terminal. Bits per dimension are those of the Fashion-MNIST test
 set or of its first pictures where that is slow; the row says of how many, and an unnormalised energy has none. FID,
 precision, recall, density and coverage compare 1,000 samples, labels in equal parts, with 1,000 test pictures on the
-features of this project's classifier; the floor compares training pictures with the test pictures. `--only` measures
-some families and keeps the others' rows.
+features of this project's classifier: means of three sets of samples, with their standard deviations as "spread"; the
+floor compares as many sets of training pictures with the test pictures. `--only` measures some families and keeps the
+others' rows.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from demos.lab.garments.kinds import KINDS, bits, draw
 from demos.lab.garments.scores import SCORES
 from demos.lab.model import Garments
 
-__all__ = ["evaluate", "main"]
+__all__ = ["SAMPLES", "compared", "evaluate", "features", "main", "rounded"]
 
-SAMPLES = 1000
+SAMPLES, SETS = 1000, 3
 TESTED = {"autoregressive": 2000, "flow": 2000, "vae": 2000, "score": 200}
 BAYES = 1000
 NEIGHBOURS = 5
@@ -58,15 +59,28 @@ def mean_bits(garments: Garments, name: str, x: Tensor, y: Tensor) -> tuple[floa
     return found[0], found[1]
 
 
-def samples(garments: Garments, name: str, n: int = SAMPLES) -> tuple[Tensor, float]:
+def samples(garments: Garments, name: str, n: int = SAMPLES, seed: int = 0) -> tuple[Tensor, float]:
     """`n` pictures and the seconds that 64 of them took, of the middle one of the runs."""
     made, seconds = [], []
-    rng = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(seed)
     while sum(len(part) for part in made) < n:
         start = time.perf_counter()
         made.append(draw(name, garments.networks[name], torch.arange(64) % len(LABELS), rng))
         seconds.append(time.perf_counter() - start)
     return torch.cat(made)[:n], float(np.median(seconds))
+
+
+def compared(garments: Garments, real: np.ndarray, sets: Sequence[Tensor]) -> dict[str, Any]:
+    """FID, precision, recall, density and coverage of sets of pictures: their means, and the deviations as "spread".
+
+    Args:
+        real: features of the pictures that they are compared with.
+    """
+    others = [features(garments, one) for one in sets]
+    found = [{"fid": frechet_distance(real, one), **asdict(overlap(real, one, NEIGHBOURS))} for one in others]
+    values = {key: [row[key] for row in found] for key in found[0]}
+    spread = {key: float(np.std(several, ddof=1)) for key, several in values.items()}
+    return {key: float(np.mean(several)) for key, several in values.items()} | {"spread": spread}
 
 
 def accuracies(garments: Garments, x: Tensor, y: Tensor, family: str) -> dict[str, float]:
@@ -94,12 +108,9 @@ def evaluate(garments: Garments, data: Path, path: Path, runs: Path, only: Seque
     figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     real = features(garments, x[:SAMPLES])
 
-    def compared(other: np.ndarray) -> dict[str, float]:
-        return {"fid": frechet_distance(real, other), **asdict(overlap(real, other, NEIGHBOURS))}
-
     def keep() -> None:
         with atomic(path) as part:
-            part.write_text(json.dumps(_rounded(figures), indent=1) + "\n")
+            part.write_text(json.dumps(rounded(figures), indent=1) + "\n")
 
     families = figures.setdefault("families", {})
     for name, about in garments.families().items():
@@ -113,12 +124,15 @@ def evaluate(garments: Garments, data: Path, path: Path, runs: Path, only: Seque
             row["bits_per_dim"], row["bits_per_dim_given_label"] = mean_bits(garments, name, x[:n], y[:n])
         if (log := runs / name / "log.jsonl").exists():
             row["minutes"] = json.loads(log.read_text().splitlines()[-1])["minutes"]
-        made, row["seconds_per_64"] = samples(garments, name)
-        families[name] = row | compared(features(garments, made))
-        print(name, _rounded(families[name]), flush=True)
+        elif "minutes" in families.get(name, {}):
+            row["minutes"] = families[name]["minutes"]
+        sets, seconds = zip(*(samples(garments, name, seed=seed) for seed in range(SETS)), strict=True)
+        row["seconds_per_64"] = float(np.median(seconds))
+        families[name] = row | compared(garments, real, sets)
+        print(name, rounded(families[name]), flush=True)
         keep()
-    figures["floor"] = compared(features(garments, train[:SAMPLES]))
-    figures["samples"], figures["neighbours"], figures["threads"] = SAMPLES, NEIGHBOURS, torch.get_num_threads()
+    figures["floor"] = compared(garments, real, train[: SETS * SAMPLES].split(SAMPLES))
+    figures |= {"samples": SAMPLES, "sets": SETS, "neighbours": NEIGHBOURS, "threads": torch.get_num_threads()}
     if "scores" in only:
         found = garments.references.scores()
         figures["auroc"] = {
@@ -142,9 +156,10 @@ def evaluate(garments: Garments, data: Path, path: Path, runs: Path, only: Seque
     return figures
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Floats inside dictionaries with four digits."""
     if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
+        return {name: rounded(inner) for name, inner in value.items()}
     return round(value, 4) if isinstance(value, float) else value
 
 
@@ -161,7 +176,7 @@ def main() -> None:
     figures = evaluate(
         Garments.load(args.checkpoint, "cpu"), Path(args.data), args.checkpoint / "figures.json", args.runs, args.only
     )
-    print(json.dumps(_rounded(figures), indent=1))
+    print(json.dumps(rounded(figures), indent=1))
 
 
 if __name__ == "__main__":

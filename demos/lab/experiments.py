@@ -1,12 +1,13 @@
-"""Measure what the page's sections on classifiers show.
+"""Measure what the page's sections on classifiers show, and a baseline for the six families.
 
     python -m demos.lab.experiments augment --data DIR
 
 `augment` trains small classifiers on n real pictures with and without generated ones; `labels` compares a
 discriminative and a generative classifier by the number of labels; `robustness` spoils pictures and asks both as
-shipped, and asks them about digits. Each stage writes its figures to `checkpoints/lab/<stage>.json` after every row, so
-that an interruption loses one, and keeps the rows that are there. Pictures are those of Fashion-MNIST: 58,000 to train
-with, as the shipped models had, and the test set.
+shipped, and asks them about digits. `dcgan` trains that model three times, to compare its samples as those of the
+families are compared. Each stage writes its figures to `checkpoints/lab/<stage>.json`; those of classifiers after every
+row, so that an interruption loses one, and keep the rows that are there. Pictures are those of Fashion-MNIST: 58,000 to
+train with, as the shipped models had, and the test set.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ from tqdm import tqdm
 
 from demos.core.checkpoint import atomic
 from demos.core.fit import Budget, fit
+from demos.lab.evaluate import SAMPLES, compared, features, rounded
 from demos.lab.garments.data import DIMENSIONS, LABELS, NO_LABEL, bits_per_dim, load_pictures, scaled
+from demos.lab.garments.dcgan import trained_dcgan
 from demos.lab.garments.kinds import draw, given
 from demos.lab.garments.semi import chances, drawn, fitted, posterior
 from demos.lab.garments.small import Labelled, Trainee, chosen, few, steps_for
@@ -47,6 +51,7 @@ SPOILS += [("rotation", amount) for amount in (15, 30, 90, 180)] + [("inversion"
 LATENT, VAE_STEPS, VAE_BATCH = 24, 500, 64
 OWN = "own"
 TOLD, TOLD_TEST, TOLD_DRAWS, PRIOR_STEPS = (50, 200, 1000, 5000, 58_000), 2000, 8, 400
+DCGAN_STEPS = 4000
 BOTH = ("discriminative", "generative")
 
 
@@ -213,6 +218,23 @@ def measure_labels(bench: Bench) -> None:
             keep()
 
 
+def measure_dcgan(bench: Bench) -> None:
+    """DCGAN's samples beside test pictures, one training a set."""
+    x, garments = bench.pictures("train").x, Garments.load(device="cpu")
+    with bench.figures() as (found, _):
+        start = time.perf_counter()
+        networks = [trained_dcgan(x, DCGAN_STEPS, seed) for seed in SEEDS]
+        minutes = (time.perf_counter() - start) / 60 / len(SEEDS)
+        sets = [one.sample(SAMPLES, torch.Generator().manual_seed(seed)) for seed, one in enumerate(networks)]
+        found |= {
+            "parameters": sum(weight.numel() for weight in networks[0].parameters()),
+            "steps": DCGAN_STEPS,
+            "minutes": minutes,
+            **compared(garments, features(garments, bench.pictures("test").x[:SAMPLES]), sets),
+        }
+        found |= rounded(found)
+
+
 def percentiles(garments: Garments) -> dict[str, list[float]]:
     """Of test digits among test garments by two scores, in percent; stored with the models, so nothing is asked."""
     groups = {name: garments.score_histograms(name) for name in ("autoregressive", "complexity")}
@@ -230,6 +252,7 @@ STAGES: dict[str, Callable[[Bench], None]] = {
     "augment": measure_augment,
     "labels": measure_labels,
     "robustness": measure_robustness,
+    "dcgan": measure_dcgan,
 }
 
 

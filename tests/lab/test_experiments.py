@@ -13,6 +13,7 @@ import torch
 
 from demos.lab import experiments
 from demos.lab.experiments import Bench
+from demos.lab.garments import dcgan
 from demos.lab.garments.vae import GarmentVAE
 from demos.lab.model import Garments
 from demos.lab.tab import augment, classify, figures
@@ -44,13 +45,35 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("HELD", 20), ("SEEDS", (0, 1)), ("REAL", (10, 20)), ("GENERATED", 100), ("GENERATORS", ("vae", "gan")),
         ("SPOILT", 10), ("SPOILS", [("noise", 0), ("rotation", 90), ("inversion", 1)]), ("TOLD", (10, 60)),
-        ("PRIOR_STEPS", 2), ("VAE_STEPS", 2), ("steps_for", lambda n: 2),
+        ("PRIOR_STEPS", 2), ("VAE_STEPS", 2), ("steps_for", lambda n: 2), ("DCGAN_STEPS", 2), ("SAMPLES", 40),
     ):  # fmt: skip
         monkeypatch.setattr(experiments, name, value)
 
 
 def bench(data: Path, stage: str) -> Bench:
     return Bench(data, data / "runs", data / f"{stage}.json")
+
+
+@pytest.mark.usefixtures("small")
+def test_the_baseline_is_compared_as_the_families_are(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = bench(data, "dcgan")
+    experiments.measure_dcgan(place)
+    found = json.loads(place.path.read_text())
+    assert found["steps"] == 2 and found["minutes"] > 0 and found["parameters"] > 1e5
+    assert found["fid"] > found["spread"]["fid"] > 0 and 0 <= found["coverage"] <= 1
+    monkeypatch.setattr(figures, "DCGAN", place.path)
+    (row,) = figures.rows({})
+    assert row[0] == "Baseline: DCGAN" and row[figures.HEADERS.index("FID (our classifier)")] == round(found["fid"], 2)
+
+
+def test_the_baseline_learns_what_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dcgan, "LR", 2e-3)
+    x = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
+    x[:, :, :14] = 255
+    made = dcgan.trained_dcgan(x, 60, 0).sample(8, torch.Generator().manual_seed(0)).float()
+    again = dcgan.trained_dcgan(x, 1, 0).sample(8, torch.Generator().manual_seed(0)).float()
+    assert made[:, :, :14].mean() > 200 and made[:, :, 14:].mean() < 55
+    assert abs(again[:, :, :14].mean() - again[:, :, 14:].mean()) < 30
 
 
 @pytest.mark.usefixtures("small")

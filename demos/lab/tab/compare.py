@@ -37,8 +37,9 @@ def shown() -> tuple[Any, ...]:
         return figures.capability_table(), [], "", "", figures.NOT_YET, gr.Column(visible=False)
     threads = "one thread" if found["threads"] == 1 else f"{found['threads']} threads"
     said = (
-        f"Measured by `python -m demos.lab.evaluate` on {found['samples']:,} samples against as many test pictures, "
-        f"with {threads}. Click a column’s head to sort. The floor: what training pictures reach."
+        f"Measured by `python -m demos.lab.evaluate`: means of {found['sets']} sets of {found['samples']:,} samples, "
+        f"each against as many test pictures, with {threads}. Click a column’s head to sort. The floor: what training "
+        "pictures reach."
     )
     tables = figures.rows(found), figures.charts(found), figures.auroc_table(found)
     return figures.capability_table(), *tables, said, gr.Column(visible=True)

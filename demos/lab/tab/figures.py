@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 FIGURES = Path(__file__).resolve().parents[3] / "checkpoints" / "lab" / "figures.json"
-DIGITS = FIGURES.with_name("digits.json")
+DIGITS, DCGAN = FIGURES.with_name("digits.json"), FIGURES.with_name("dcgan.json")
 NOT_YET = "Nothing has been measured yet: run `python -m demos.lab.evaluate --data DIR`, and the figures appear here."
 COLUMNS: Mapping[str, tuple[str, int]] = {
     "parameters": ("Parameters", 0),
@@ -64,10 +64,11 @@ def read() -> dict[str, Any]:
 
 
 def rows(figures: Mapping[str, Any]) -> list[list[Any]]:
-    """A row a family and one for the floor, in the order of `HEADERS`; None where nothing was measured."""
+    """A row a family, the baseline and the floor, in the order of `HEADERS`; None where nothing was measured."""
     found = []
     named = [(title(name), figures.get("families", {}).get(name)) for name in FAMILIES]
-    for name, row in [*named, ("Floor: real pictures", figures.get("floor"))]:
+    beside = [("Baseline: DCGAN", found_in(DCGAN, "fid")), ("Floor: real pictures", figures.get("floor"))]
+    for name, row in [*named, *beside]:
         if row:
             values = [
                 None if row.get(key) is None else round(row[key], digits) if digits else int(row[key])
