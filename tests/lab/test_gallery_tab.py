@@ -284,7 +284,8 @@ def test_measured_figures_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch,
     row = {"title": "x", "parameters": 1234, "kind": "exact", "bits_per_dim": 2.71828, "fid": 9.126,
            "precision": 0.5, "recall": 0.25, "density": 1.1, "coverage": 0.75, "seconds_per_64": 1.234}  # fmt: skip
     whole = {
-        "families": {"flow": row, "gan": {**row, "kind": "", "bits_per_dim": None}}, "samples": 2000, "threads": 2,
+        "families": {"flow": row, "gan": {**row, "kind": "", "bits_per_dim": None}},
+        "samples": 2000, "sets": 3, "threads": 2,
         "floor": {"fid": 1.5, "precision": 0.9, "recall": 0.9, "density": 1.0, "coverage": 0.95},
         "auroc": {"flow": {"title": "−log p, flow", "mnist": 0.0891, "noise": 1.0}},
         "bayes": {"n": 1000, "family": "flow", "discriminative": 0.921, "generative": 0.805},
@@ -292,6 +293,7 @@ def test_measured_figures_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch,
     path = tmp_path / "figures.json"
     path.write_text(json.dumps(whole), encoding="utf-8")
     monkeypatch.setattr(figures, "FIGURES", path)
+    monkeypatch.setattr(figures, "DCGAN", tmp_path / "dcgan.json")
     _, rows, charts, aurocs, said, _ = compare.shown()
     assert [r[0] for r in rows] == ["Normalizing flow", "GAN", "Floor: real pictures"]
     assert rows[0][2:7] == [1234, None, 2.718, None, 9.13] and rows[1][4] is None and "2,000 samples" in said
