@@ -226,13 +226,13 @@ def measure_dcgan(bench: Bench) -> None:
         networks = [trained_dcgan(x, DCGAN_STEPS, seed) for seed in SEEDS]
         minutes = (time.perf_counter() - start) / 60 / len(SEEDS)
         sets = [one.sample(SAMPLES, torch.Generator().manual_seed(seed)) for seed, one in enumerate(networks)]
-        found |= {
+        about = {
             "parameters": sum(weight.numel() for weight in networks[0].parameters()),
             "steps": DCGAN_STEPS,
             "minutes": minutes,
-            **compared(garments, features(garments, bench.pictures("test").x[:SAMPLES]), sets),
         }
-        found |= rounded(found)
+        real = features(garments, bench.pictures("test").x[:SAMPLES])
+        found |= rounded(about | compared(garments, real, sets))
 
 
 def percentiles(garments: Garments) -> dict[str, list[float]]:
@@ -258,7 +258,7 @@ STAGES: dict[str, Callable[[Bench], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and measure one stage."""
-    parser = argparse.ArgumentParser(prog="python -m demos.lab.experiments", description="Measure the classifiers.")
+    parser = argparse.ArgumentParser(prog="python -m demos.lab.experiments", description="Measure one stage.")
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--data", type=Path, default=os.environ.get("ATELIER_DATA"))
     parser.add_argument("--out", type=Path, default=Path("checkpoints/lab"))
