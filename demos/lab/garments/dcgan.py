@@ -15,6 +15,7 @@ from tqdm import trange
 from demos.core.device import autocast
 from demos.families.gan import frozen
 from demos.lab.garments.data import scaled
+from demos.lab.garments.kinds import pictures
 
 __all__ = ["Discriminator", "Generator", "trained_dcgan"]
 
@@ -42,8 +43,7 @@ class Generator(nn.Sequential):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """`n` pictures uint8 `(n, 1, 28, 28)`, batches normalised by what training saw."""
         with torch.no_grad():
-            x = self.eval()(torch.randn(n, self.latent, generator=generator))
-        return ((x + 1) * 127.5).round().byte()
+            return pictures("gan", self.eval()(torch.randn(n, self.latent, generator=generator)))
 
 
 class Discriminator(nn.Sequential):
