@@ -104,7 +104,8 @@ function resize() {
 
 // Sending: the value is stored at once, the event waits for the reply to the one before
 
-let stored = props.value || "", unsent = false, waitingSince = 0, sendTimer = 0, lastStored = 0, cost = 0, restTimer = 0;
+let stored = props.value || "", unsent = false, waiting = false, due = 0, lastStored = 0, cost = 0;
+let sendTimer = 0, restTimer = 0, nudgeTimer = 0;
 
 function changed(finished = true) {
   clearTimeout(restTimer);
@@ -132,18 +133,27 @@ function store() {
 }
 
 function send() {
-  if (!unsent || waitingSince) return;
+  if (!unsent || waiting) return;
   unsent = false;
-  const since = (waitingSince = performance.now());
-  setTimeout(() => since === waitingSince && resume(), REPLY_WITHIN_MS);
+  waiting = true;
+  due = Math.min(due + 1, 2);
+  expect();
   trigger("input");
 }
 
-/** No reply in time: a slow handler, or Gradio's page closed its stream of replies under this event, or will under the
-    next one. */
-function resume() {
-  for (const after of [0, 1, 2]) setTimeout(() => trigger("nudge"), after * REPLY_WITHIN_MS);
-  acknowledge();
+/** Nudge while a reply is due, ever more rarely: either the handler is slow, or Gradio's page closed its stream of replies
+    under an event. One event may run and one be held back by Gradio, which starts that one by itself. */
+function expect(within = REPLY_WITHIN_MS) {
+  clearTimeout(nudgeTimer);
+  if (within > 32 * REPLY_WITHIN_MS) due = 0;
+  if (due) nudgeTimer = setTimeout(nudge, within, 2 * within);
+}
+
+function nudge(next) {
+  trigger("nudge");
+  expect(next);
+  waiting = false;
+  send();
 }
 
 /** Hand over what the page begins with, once Gradio has mounted the component. */
@@ -154,10 +164,12 @@ function present() {
 }
 
 function acknowledge() {
-  waitingSince = 0;
+  due = Math.max(0, due - 1);
+  waiting = false;
+  expect();
   send();
   clearTimeout(restTimer);
-  restTimer = setTimeout(() => live || unsent || waitingSince || trigger("rest"), REST_MS);
+  restTimer = setTimeout(() => live || unsent || due || trigger("rest"), REST_MS);
 }
 
 const storageKey = `atelier.sketchpad.${CONFIG.id}`;
@@ -530,6 +542,7 @@ pads[CONFIG.id] = {
     leaving.abort();
     sizes.disconnect();
     clearTimeout(restTimer);
+    clearTimeout(nudgeTimer);
     clearInterval(resultTimer);
   },
 };

@@ -60,6 +60,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context.close()
 
 
+def settled(page: Any) -> None:
+    """Wait until no canvas moves any more: a page that is still being laid out would move it away under the pointer."""
+    page.wait_for_function(
+        """() => {
+            const boxes = [...document.querySelectorAll("canvas")].map((c) => c.getBoundingClientRect());
+            const before = window.boxesBefore;
+            return (window.boxesBefore = JSON.stringify(boxes)) === before;
+        }""",
+        polling=150,
+    )
+
+
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, open_page: Callable[..., Any], address: str) -> Callable[..., Any]:
     """Open the file's `address` as a new visitor; its `READY` holds then, a JavaScript expression."""
@@ -67,6 +79,7 @@ def visit(request: pytest.FixtureRequest, open_page: Callable[..., Any], address
     def opened(query: str = "", **options: Any) -> Any:
         page = open_page(address + query, getattr(request.module, "PATIENCE_S", 40), **options)
         page.wait_for_function(request.module.READY)
+        settled(page)
         return page
 
     return opened

@@ -32,7 +32,7 @@ Visit = Callable[..., Page]
 LANE_TOP = 46 * 11
 PATIENCE_S = 90
 READY = (
-    "document.querySelector('#music-roll .roll-grid')?.width > 200"
+    "document.querySelector('#music-roll .roll-grid')?.style.width"
     " && document.querySelector('#music-sound figure audio')"
 )
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 FIRST = Roll(((67, 0, 4, 0), (60, 8, 4, 1)), 2)
 Page = Any
 PATIENCE_S = 60
-READY = "document.querySelector('#tune .roll-grid')?.width > 200"
+READY = "document.querySelector('#tune .roll-grid')?.style.width"
 
 
 def echo(text: str) -> str:

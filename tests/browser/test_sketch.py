@@ -21,6 +21,7 @@ import app
 from demos.sketch.model import Settings
 from demos.sketch.tab import handlers
 from demos.ui.events import JOBS
+from tests.browser.conftest import settled
 
 pytestmark = pytest.mark.browser
 Page = Any
@@ -45,6 +46,7 @@ def visit(open_page: Visit, address: str) -> Visit:
     def opened(**options: Any) -> Page:
         page = open_page(address, PATIENCE_S, **options)
         page.wait_for_selector("#sketch-frame img")
+        settled(page)
         return page
 
     return opened

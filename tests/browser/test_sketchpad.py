@@ -18,6 +18,7 @@ from PIL import Image
 
 from demos.core.strokes import Drawing, Stroke, rasterise, render
 from demos.ui.sketchpad import live, sketchpad
+from tests.browser.conftest import settled
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
 HOSTILE = '{"strokes": [{"colour": "<img src=x onerror=window.hurt=1>", "points": [[1, 1]]}]}'
@@ -40,6 +41,7 @@ CLOSED_LATE = """() => {
   };
 }"""
 CALLS: dict[str, list[float]] = {"start": [], "end": []}
+DELAYS_S: list[float] = []
 
 Page = Any
 
@@ -60,6 +62,7 @@ def colourful() -> Drawing:
 
 
 def received(text: str) -> tuple[str, Image.Image]:
+    time.sleep(DELAYS_S.pop() if DELAYS_S else 0)
     return f"{len(Drawing.from_json(text).strokes)} strokes", render(Drawing.from_json(text), 64)
 
 
@@ -102,6 +105,7 @@ def visit(open_page: Callable[..., Page], address: str) -> Callable[..., Page]:
         page = open_page(address + query, 8, **{"viewport": {"width": 1100, "height": 1500}, **options})
         page.wait_for_selector("#sketchpad .pad-canvas")
         page.wait_for_function("document.querySelector('#sketchpad .pad-canvas').width > 300")
+        settled(page)
         return page
 
     return opened
@@ -170,6 +174,15 @@ def test_strokes_arrive_though_the_page_s_stream_of_replies_is_closed_under_them
     for i in range(3):
         draw(page, *((60 + 30 * j, 100 + 60 * i) for j in range(8)), pause=40)
         server_has(page, i + 1)
+
+
+def test_what_is_drawn_during_a_slow_reply_arrives_though_the_stream_is_closed(page: Page) -> None:
+    page.evaluate(CLOSED_LATE)
+    DELAYS_S.append(5)
+    for y in (100, 200):
+        draw(page, (100, y), (400, y))
+        page.wait_for_timeout(1500)
+    server_has(page, 2)
 
 
 def test_time_goes_forward_where_the_hand_waited(page: Page) -> None:
