@@ -119,8 +119,9 @@ def train_autoencoder(run: Run) -> None:
 
     ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
     with torch.inference_mode():
-        pictures = np.array_split(data.pixels[train[::4]], 40)
-        z = torch.cat([ema.encode(to_tensor(p).to(run.device))[0] for p in pictures])
+        pictures = data.pixels[train[::4]]
+        parts = np.array_split(pictures, -(-len(pictures) // 48))
+        z = torch.cat([ema.encode(to_tensor(part).to(run.device))[0] for part in parts])
     ema.shift.copy_(z.mean((0, 2, 3), keepdim=True))
     ema.scale.copy_(z.std((0, 2, 3), keepdim=True))
     run.write("autoencoder", ema)

@@ -102,7 +102,7 @@ def visit(open_page: Callable[..., Page], address: str) -> Callable[..., Page]:
     """Open the page as a new visitor; the canvas has its size."""
 
     def opened(query: str = "", **options: Any) -> Page:
-        page = open_page(address + query, 8, **{"viewport": {"width": 1100, "height": 1500}, **options})
+        page = open_page(address + query, 20, **{"viewport": {"width": 1100, "height": 1500}, **options})
         page.wait_for_selector("#sketchpad .pad-canvas")
         page.wait_for_function("document.querySelector('#sketchpad .pad-canvas').width > 300")
         settled(page)
