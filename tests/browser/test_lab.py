@@ -111,6 +111,7 @@ def test_a_drawing_is_learnt_and_a_dot_is_refused(page: Page) -> None:
     page.wait_for_selector("#lab-pad .pad-canvas")
     page.click("#lab-learn")
     page.wait_for_selector("text=Draw some more")
+    assert page.input_value("#lab-distribution input") == "Moons"
     box = page.locator("#lab-pad .pad-canvas").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
     page.mouse.down()

@@ -231,6 +231,16 @@ def broken(name: str) -> tuple[Any, ...]:
 
 
 @guard
+def own_drawing(strokes: str | None) -> str:
+    """The distribution to choose, if enough is drawn."""
+    from demos.lab.playground import DRAWING
+    from demos.lab.points import drawn
+
+    drawn(strokes or "", 0.05)
+    return DRAWING
+
+
+@guard
 def own_points(file: str | None) -> tuple[str, str]:
     """A file of points, read and checked, and the distribution to choose."""
     from demos.lab.playground import POINTS

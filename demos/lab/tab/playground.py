@@ -72,7 +72,7 @@ def _bind(part: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     live: dict[str, Any] = {**quiet, "concurrency_id": "lab", "concurrency_limit": 32, "trigger_mode": "multiple"}
     show, pace, controls = part["show"], part["pace"], part["controls"]
-    distribution, families, capacity, rate, steps, noise, points, _seed, broken, _pad, listed = controls
+    distribution, families, capacity, rate, steps, noise, points, _seed, broken, pad, listed = controls
     given = [pace, *controls]
     for begin in (part["go"].click, show.ready):
         begin(on.train, given, show, **live)
@@ -82,7 +82,7 @@ def _bind(part: dict[str, Any]) -> None:
         end(on.pause, queue=False, **quiet)
     pace.input(on.set_pace, pace, queue=False, **quiet)
     rate.release(on.set_rate, rate, queue=False, **quiet)
-    drawn = part["learn"].click(lambda: "Your drawing", None, distribution, **quiet)
+    drawn = part["learn"].click(on.own_drawing, pad, distribution, **quiet)
     drawn.success(on.restart, given, show, **live)
     listing = part["upload"].upload(on.own_points, part["upload"], [listed, distribution], **quiet)
     listing.success(on.restart, given, show, **live)
