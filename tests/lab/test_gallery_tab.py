@@ -124,8 +124,8 @@ def test_a_new_job_of_a_visitor_ends_the_old_one_and_no_other() -> None:
 )
 def test_what_newer_ones_of_its_kind_replace_says_nothing_more(begin: Callable[[gr.Request], Iterator[Any]]) -> None:
     older, newer = begin(visitor("e")), begin(visitor("e"))
-    next(older), next(older)
-    next(newer), next(newer)
+    for job in (older, older, newer, newer):
+        next(job)
     assert [*older] == [gr.skip()]
     JOBS.stop(visitor("e"))
     assert [*newer][-1] != gr.skip()
