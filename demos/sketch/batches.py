@@ -15,7 +15,18 @@ from demos.sketch.data import STYLES, Pictograms
 from demos.sketch.networks import Autoencoder
 from demos.sketch.simulate import COLOURS, Picture, colour_words, condition, draw_lines, edge_chains
 
-__all__ = ["WORDS", "Drawings", "drop", "example_drawings", "make_vocabulary", "over", "paper_of", "sheet", "to_tensor"]
+__all__ = [
+    "WORDS",
+    "Drawings",
+    "drop",
+    "example_drawings",
+    "in_parts",
+    "make_vocabulary",
+    "over",
+    "paper_of",
+    "sheet",
+    "to_tensor",
+]
 
 WORDS = 12
 STOP_WORDS = {"a", "and", "in", "of", "on", "or", "the", "with", "without"}
@@ -25,6 +36,11 @@ EXAMPLES = Path(__file__).parent / "examples"
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """`(B, S, S, 4)` uint8 to `(B, 4, S, S)` in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def in_parts(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Rows in parts of nearly equal size, at most `size`."""
+    return np.array_split(rows, -(-len(rows) // size))
 
 
 def over(x: Tensor, paper: float = 1.0) -> np.ndarray:

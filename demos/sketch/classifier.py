@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from demos.core.fit import Budget, fit
 from demos.core.network import ModelMixin, register_to_config
-from demos.sketch.batches import to_tensor
+from demos.sketch.batches import in_parts, to_tensor
 from demos.sketch.data import Pictograms, load_pictograms
 from demos.sketch.simulate import augment
 
@@ -163,7 +163,7 @@ def accuracy(model: Classifier, data: Pictograms, groups: np.ndarray) -> dict[st
     """Part of the held-out pictures whose style and whose group the model names."""
     _, held = data.split()
     device = next(model.parameters()).device
-    parts = [model(to_tensor(data.pixels[i]).to(device)) for i in np.array_split(held, -(-len(held) // 64))]
+    parts = [model(to_tensor(data.pixels[i]).to(device)) for i in in_parts(held, 64)]
     style, group = (torch.cat([p[k] for p in parts]).argmax(1).cpu().numpy() for k in (0, 1))
     return {
         "style_accuracy": round(float((style == data.style[held]).mean()), 4),
@@ -190,7 +190,7 @@ def calibrate(model: Classifier, data: Pictograms, every: int = 3) -> None:
 
 
 def _batched(model: Classifier, function: Callable[[Tensor], Tensor], pixels: np.ndarray) -> Tensor:
-    parts = np.array_split(pixels, -(-len(pixels) // 64))
+    parts = in_parts(pixels, 64)
     return torch.cat([function(to_tensor(p).to(model.device)).float() for p in parts])
 
 

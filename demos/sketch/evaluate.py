@@ -37,7 +37,7 @@ from demos.core.metrics import (
 )
 from demos.core.trace import edge_map
 from demos.sketch.baselines import Generator, Nearest, Regression
-from demos.sketch.batches import WORDS, make_vocabulary, over, paper_of, to_tensor
+from demos.sketch.batches import WORDS, in_parts, make_vocabulary, over, paper_of, to_tensor
 from demos.sketch.classifier import Classifier, features_of
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.model import SketchModel
@@ -201,7 +201,7 @@ def reconstruct(autoencoder: Autoencoder, pixels: np.ndarray, device: str) -> tu
     """Pictures through the autoencoder, `(N, S, S, 4)` uint8, and their mean PSNR in dB before rounding."""
     made, quality = [], []
     with torch.inference_mode():
-        for part in np.array_split(pixels, -(-len(pixels) // 32)):
+        for part in in_parts(pixels, 32):
             x = to_tensor(part).to(device)
             again = autoencoder.from_latent(autoencoder.to_latent(x))
             quality.append(psnr(x, again))

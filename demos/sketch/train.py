@@ -29,6 +29,7 @@ from demos.sketch.batches import (
     Drawings,
     drop,
     example_drawings,
+    in_parts,
     make_vocabulary,
     over,
     paper_of,
@@ -119,8 +120,7 @@ def train_autoencoder(run: Run) -> None:
 
     ema: Any = fit(model, losses, run.runs, budget=run.budget, lr=2e-3, weight_decay=0, seed=run.seed, report=report)
     with torch.inference_mode():
-        pictures = data.pixels[train[::4]]
-        parts = np.array_split(pictures, -(-len(pictures) // 48))
+        parts = in_parts(data.pixels[train[::4]], 48)
         z = torch.cat([ema.encode(to_tensor(part).to(run.device))[0] for part in parts])
     ema.shift.copy_(z.mean((0, 2, 3), keepdim=True))
     ema.scale.copy_(z.std((0, 2, 3), keepdim=True))
@@ -248,7 +248,7 @@ def train_upscaler(run: Run) -> None:
         half = nn.functional.interpolate(to_tensor(pixels).to(run.device), scale_factor=0.5, mode="area")
         return autoencoder.from_latent(autoencoder.to_latent(half)).float().cpu()
 
-    smalls = torch.cat([small_of(p) for p in np.array_split(large.pixels, len(large.pixels) // 32)])
+    smalls = torch.cat([small_of(p) for p in in_parts(large.pixels, 32)])
 
     def pair(index: np.ndarray) -> tuple[Tensor, Tensor]:
         return smalls[torch.from_numpy(index)].to(run.device), to_tensor(large.pixels[index]).to(run.device)

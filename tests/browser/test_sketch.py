@@ -21,12 +21,12 @@ import app
 from demos.sketch.model import Settings
 from demos.sketch.tab import handlers
 from demos.ui.events import JOBS
-from tests.browser.conftest import settled
 
 pytestmark = pytest.mark.browser
 Page = Any
 Visit = Callable[..., Page]
 PATIENCE_S = 60
+READY = "document.querySelector('#sketch-frame img')?.offsetWidth"
 SAME = 3.0
 
 
@@ -37,19 +37,6 @@ def address() -> Iterator[str]:
     handlers.example_pictures()
     yield url
     page.close()
-
-
-@pytest.fixture
-def visit(open_page: Visit, address: str) -> Visit:
-    """Open the page as a new visitor; its first picture is there."""
-
-    def opened(**options: Any) -> Page:
-        page = open_page(address, PATIENCE_S, **options)
-        page.wait_for_selector("#sketch-frame img")
-        settled(page)
-        return page
-
-    return opened
 
 
 def at(page: Page, x: float, y: float, pad: str = "sketch-pad") -> tuple[float, float]:

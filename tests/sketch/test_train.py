@@ -33,9 +33,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(data: Path, tmp: Path, stage: str, steps: int = 2, *more: str) -> list[dict[str, float]]:
+def trained(data: Path, tmp: Path, stage: str, steps: int = 2) -> list[dict[str, float]]:
     """Train a stage for so many steps of four pictures; the lines of its log."""
-    options = ["--data", data, "--out", tmp / "out", "--runs", tmp / "runs", "--steps", steps, "--batch", 4, *more]
+    options = ["--data", data, "--out", tmp / "out", "--runs", tmp / "runs", "--steps", steps, "--batch", 4]
     train.main([stage, *map(str, options)])
     return [json.loads(line) for line in (tmp / "runs" / stage / "log.jsonl").read_text().splitlines()]
 
