@@ -9,12 +9,16 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from demos.core.cancel import check
 
-__all__ = ["Lane", "autocast", "dtype_for", "fast_bf16", "pick_device", "set_threads"]
+__all__ = ["Lane", "autocast", "dtype_for", "fast_bf16", "pick_device", "precast", "set_threads"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _AVAILABLE: dict[str, Callable[[], bool]] = {
     "cpu": lambda: True,
@@ -61,6 +65,19 @@ def autocast(device: torch.device | str, enabled: bool = True) -> contextlib.Abs
     if enabled and fast_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def precast(network: Network, device: torch.device | str) -> Network:
+    """`network` after its linear layers and convolutions were converted in place, once, to what `autocast` multiplies.
+
+    Autocast converts frozen weights anew in every call, a quarter of the time of a small batch; the results are the
+    same. From now on the network works inside `autocast(device)` only.
+    """
+    if fast_bf16(torch.device(device)):
+        for part in network.modules():
+            if isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)):
+                part.to(torch.bfloat16)
+    return network
 
 
 def set_threads(count: int | None = None) -> int:

@@ -200,10 +200,10 @@ def write_sheet(task: Task, shown: dict[str, np.ndarray], path: Path, columns: i
 def reconstruct(autoencoder: Autoencoder, pixels: np.ndarray, device: str) -> tuple[np.ndarray, float]:
     """Pictures through the autoencoder, `(N, S, S, 4)` uint8, and their mean PSNR in dB before rounding."""
     made, quality = [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(device):
         for part in in_parts(pixels, 32):
             x = to_tensor(part).to(device)
-            again = autoencoder.from_latent(autoencoder.to_latent(x))
+            again = autoencoder.from_latent(autoencoder.to_latent(x)).float()
             quality.append(psnr(x, again))
             made.append(to_pixels(again))
     return np.concatenate(made), torch.cat(quality).mean().item()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_network
-from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.device import Lane, autocast, pick_device, precast, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import normalise_seed, seeds_from
 from demos.core.strokes import Drawing, rasterise, split_picture
@@ -107,7 +107,7 @@ class SketchModel:
         """
         folder, where = find(checkpoint), pick_device(device)
         parts: dict[str, Any] = {
-            name: load_network(kind, folder / name).to(where, memory_format=torch.channels_last)
+            name: precast(load_network(kind, folder / name).to(where, memory_format=torch.channels_last), where)
             for name, kind in PARTS.items()
         }
         if where.type == "cpu":

@@ -15,8 +15,9 @@ from demos.audio.voice.data import MEL, SAMPLE_RATE, Digit, Digits, trim
 from demos.audio.voice.discriminators import Discriminators
 from demos.audio.voice.measure import judged, speed, vocoder_distance
 from demos.audio.voice.model import MOST_DIGITS, Voices
-from demos.audio.voice.networks import NO_DIGIT, DigitFlow, Vocoder
+from demos.audio.voice.networks import NO_DIGIT, DigitFlow, FlowBlock, Vocoder
 from demos.core.cancel import Cancelled
+from demos.core.device import autocast
 from tests.audio.conftest import tone
 
 
@@ -111,11 +112,24 @@ class TestNetworks:
         torch.manual_seed(0)
         x, mask = torch.randn(1, MEL.mels, 30), torch.arange(30)[None] < 20
         given = (torch.tensor([0.5]), torch.tensor([3]), torch.eye(3)[:1])
-        with torch.no_grad():
+        with torch.no_grad(), autocast("cpu"):
             a = model.flow(x, *given, mask)
             b = model.flow(torch.where(mask[:, None], x, 9.0), *given, mask)
             c = model.flow(x, given[0], torch.tensor([NO_DIGIT]), given[2], mask)
         assert torch.allclose(a[..., :20], b[..., :20], atol=1e-5) and not torch.allclose(a, c, atol=1e-3)
+
+    @pytest.mark.parametrize("dilation", [1, 4])
+    def test_a_block_convolves_along_time(self, dilation: int) -> None:
+        torch.manual_seed(0)
+        block = FlowBlock(8, 8, dilation)
+        torch.nn.init.normal_(block.out.weight)
+        x = torch.randn(2, 8, 11)
+        assert torch.allclose(block.along_time(x.transpose(1, 2)).transpose(1, 2), block.conv(x), atol=1e-6)
+        emb, mask = torch.randn(2, 8), torch.ones(2, 11, 1)
+        scale, shift = block.modulate(emb)[..., None].chunk(2, 1)
+        h = block.norm(x.transpose(1, 2)).transpose(1, 2) * (1 + scale) + shift
+        expected = x + block.out(torch.nn.functional.glu(block.conv(h), 1))
+        assert torch.allclose(block(x.transpose(1, 2), emb, mask).transpose(1, 2), expected, atol=1e-5)
 
     def test_the_vocoder_keeps_length_and_has_gradients(self) -> None:
         vocoder = Vocoder(width=16, depth=1)

@@ -5,10 +5,11 @@ import time
 
 import pytest
 import torch
+from torch import nn
 
 from demos.core import device
 from demos.core.cancel import Cancelled
-from demos.core.device import Lane, autocast, dtype_for, pick_device, set_threads
+from demos.core.device import Lane, autocast, dtype_for, pick_device, precast, set_threads
 
 CPU = torch.device("cpu")
 
@@ -49,6 +50,21 @@ def test_number_format_and_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "fast_bf16", lambda _: True)
     with autocast(CPU, enabled=False):
         assert (a @ a).dtype is torch.float32
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_weights_converted_ahead_change_no_result(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr(device, "fast_bf16", lambda _: fast)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv1d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(), nn.Linear(8 * 6, 4))
+    x = torch.randn(2, 3, 8)
+    with torch.no_grad(), autocast(CPU):
+        before = network(x)
+        after = precast(network, CPU)(x)
+    assert before.dtype == after.dtype and torch.equal(before, after)
+    kinds = [p.dtype for p in network.parameters()]
+    multiplied = torch.bfloat16 if fast else torch.float32
+    assert kinds == [multiplied] * 2 + [torch.float32] * 2 + [multiplied] * 2
 
 
 def test_threads_are_bounded_and_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from demos.audio.spectra import spectral_distance
 from demos.audio.voice.data import DIGITS, MEL, SAMPLE_RATE, Digit, trim
 from demos.audio.voice.model import Voices
 from demos.audio.voice.training import SIZES, fitted
+from demos.core.device import autocast
 
 __all__ = ["judged", "speed", "vocoder_distance"]
 
@@ -50,7 +51,7 @@ def judged(
 def vocoder_distance(model: Voices, held: list[Digit]) -> float:
     """Spectral distance of held-out recordings from their own frames made audible."""
     found = []
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(model.device):
         for d in held:
             real = torch.from_numpy(d.samples)[None]
             made = model.vocoder(MEL(real).to(model.device)).float().cpu()

@@ -19,7 +19,7 @@ from demos.audio.voice.data import MEL, SAMPLE_RATE
 from demos.audio.voice.networks import NO_DIGIT, DigitFlow, Vocoder
 from demos.core.cancel import OnStep, report
 from demos.core.checkpoint import find, load_network
-from demos.core.device import Lane, autocast, pick_device, set_threads
+from demos.core.device import Lane, autocast, pick_device, precast, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import generator, normalise_seed
 from demos.families.score import euler, schedule
@@ -54,8 +54,8 @@ class Voices:
         if where.type == "cpu":
             set_threads()
         flow, vocoder = (
-            load_network(DigitFlow, folder / "flow", where),
-            load_network(Vocoder, folder / "vocoder", where),
+            precast(load_network(DigitFlow, folder / "flow", where), where),
+            precast(load_network(Vocoder, folder / "vocoder", where), where),
         )
         return cls(flow, vocoder, where)
 
