@@ -8,23 +8,23 @@ with MIDI numbers, and times in sixteenths. Each voice sings one note at a time;
 each with its beginning marked, and a held one is one. `erased` are the spans that the visitor
 marked, and `heat` colours each note. Setting a value is one step of the control's history; with `"draft": true` it is
 only shown, until the next value, and with `"offered": true` it is dropped where the notes are no longer those of its
-`rev`. The control fires `input` when colours are wanted that it doesn't have: the handler
-gives `Roll.answer` back, which is dropped where the notes have changed since.
+`rev`. The control fires `input` when colours are wanted that it doesn't have, which `coloured` binds: the handler gives
+`Roll.answer` back, which is dropped where the notes have changed since.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from demos.ui.board import board
+from demos.ui.board import board, nudged
 
-__all__ = ["BAR", "MOST_BARS", "Roll", "pianoroll"]
+__all__ = ["BAR", "MOST_BARS", "Roll", "coloured", "pianoroll"]
 
 BAR = 16
 MOST_BARS = 32
@@ -134,6 +134,12 @@ def pianoroll(
     }
     scripts = ("pianoroll_notes.js", "pianoroll_paint.js", "pianoroll.js")
     return board("pianoroll", label, (value or Roll()).to_json(), config, scripts)
+
+
+def coloured(roll: gr.HTML, fn: Callable[[str], str]) -> None:
+    """Let `fn` say the colours of a roll's notes, from its value to `Roll.answer`, whenever they are wanted."""
+    roll.input(fn, roll, roll, trigger_mode="always_last", show_progress="hidden", api_visibility="private")
+    nudged(roll)
 
 
 def _whole(row: Any, count: int) -> Any:

@@ -5,9 +5,8 @@ the JSON text that `demos.core.strokes.Drawing.from_json` reads. It fires `input
 every 80 ms while a stroke is drawn, always when it ends, on undo, on redo, when Python sets another value, and once at
 the start when the page restores a drawing or shows an example. `live` binds a handler so that at most one request of a
 page is under way: the script holds the next event back until the reply has come, or for one second, after which Gradio
-does. While a reply is due it fires `nudge` after 1, 3, 7 … 63 seconds, which `live` binds to nothing: where Gradio's
-page closed its stream of replies just when an event had begun, any other event opens it again, and the reply arrives.
-Half a second after the last reply, if nothing has changed since and no stroke is being drawn, it fires `rest`.
+does. While a reply is due it fires `nudge`, see `demos.ui.board.nudged`. Half a second after the last reply, if nothing
+has changed since and no stroke is being drawn, it fires `rest`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from demos.ui.board import board
+from demos.ui.board import board, nudged
 
 __all__ = ["live", "sketchpad"]
 
@@ -94,7 +93,6 @@ def live(
     """
     options = {"show_progress": "hidden", "trigger_mode": "always_last", **options}
     event = gr.on([pad.input, *triggers], fn, inputs, outputs, **options)
-    unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    pad.nudge(lambda: None, trigger_mode="multiple", concurrency_limit=None, **unseen)
+    nudged(pad)
     event.then(None, js=f"() => {{ window.atelierSketchpads?.[{json.dumps(pad.elem_id)}]?.acknowledge(); }}")
     return event

@@ -22,6 +22,25 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+CLOSED_LATE = """() => {
+  const fetched = window.fetch;
+  window.fetch = async (request, options) => {
+    const response = await fetched(request, options);
+    if (!(request.url ?? String(request)).includes("queue/data")) return response;
+    const chunks = response.body.getReader();
+    const late = async (to) => {
+      const {done, value} = await chunks.read();
+      if (done) return to.close();
+      const text = new TextDecoder().decode(value), at = text.indexOf('data: {"msg":"close_stream"');
+      if (at < 0) return to.enqueue(value);
+      to.enqueue(new TextEncoder().encode(text.slice(0, at)));
+      await new Promise((then) => setTimeout(then, 300));
+      to.enqueue(new TextEncoder().encode(text.slice(at)));
+    };
+    return new Response(new ReadableStream({pull: late}), {headers: response.headers});
+  };
+}"""
+"""The message with which Gradio's page closes its stream of replies arrives 0.3 seconds later than it was sent."""
 
 
 def chromium_path() -> str | None:

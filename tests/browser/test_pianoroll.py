@@ -10,12 +10,14 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demos.ui.pianoroll import Roll, pianoroll
+from demos.ui.pianoroll import Roll, coloured, pianoroll
+from tests.browser.conftest import CLOSED_LATE
 
 pytestmark = pytest.mark.browser
 FIRST = Roll(((67, 0, 4, 0), (60, 8, 4, 1)), 2)
 Page = Any
 PATIENCE_S = 60
+DELAYS_S: list[float] = []
 READY = "document.querySelector('#tune .roll-grid')?.style.width"
 
 
@@ -24,6 +26,7 @@ def echo(text: str) -> str:
 
 
 def colours(text: str) -> str:
+    time.sleep(DELAYS_S.pop() if DELAYS_S else 0)
     roll = Roll.from_json(text)
     return roll.answer([float(i) for i in range(len(roll.notes))])
 
@@ -49,7 +52,7 @@ def address() -> Iterator[str]:
         gr.Button("write", elem_id="write").click(drafts, roll, roll)
         gr.Button("offer", elem_id="offer").click(offer, roll, roll)
         gr.Button("hostile", elem_id="hostile").click(lambda: '{"bars": 2, "notes": "<img src=x>"}', None, roll)
-        roll.input(colours, roll, roll)
+        coloured(roll, colours)
     _, url, _ = page.queue().launch(
         prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False
     )
@@ -205,6 +208,15 @@ def test_colours_are_asked_for_and_follow_the_notes(page: Page) -> None:
     drag(page, (16, 72))
     page.wait_for_function("JSON.parse(window.atelierPianorolls.tune.text()).heat?.length === 3")
     assert value(page)["heat"] == [0, 1, 2]
+
+
+def test_colours_of_a_slow_reply_arrive_though_the_stream_is_closed(page: Page) -> None:
+    page.evaluate(CLOSED_LATE)
+    DELAYS_S.append(5)
+    page.click("#tune [data-act=heat]")
+    page.wait_for_timeout(1500)
+    drag(page, (16, 72))
+    page.wait_for_function("JSON.parse(window.atelierPianorolls.tune.text()).heat?.length === 3")
 
 
 def test_bars_come_and_go_with_their_notes(page: Page) -> None:

@@ -18,28 +18,10 @@ from PIL import Image
 
 from demos.core.strokes import Drawing, Stroke, rasterise, render
 from demos.ui.sketchpad import live, sketchpad
-from tests.browser.conftest import settled
+from tests.browser.conftest import CLOSED_LATE, settled
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
 HOSTILE = '{"strokes": [{"colour": "<img src=x onerror=window.hurt=1>", "points": [[1, 1]]}]}'
-CLOSED_LATE = """() => {
-  const fetched = window.fetch;
-  window.fetch = async (request, options) => {
-    const response = await fetched(request, options);
-    if (!(request.url ?? String(request)).includes("queue/data")) return response;
-    const chunks = response.body.getReader();
-    const late = async (to) => {
-      const {done, value} = await chunks.read();
-      if (done) return to.close();
-      const text = new TextDecoder().decode(value), at = text.indexOf('data: {"msg":"close_stream"');
-      if (at < 0) return to.enqueue(value);
-      to.enqueue(new TextEncoder().encode(text.slice(0, at)));
-      await new Promise((then) => setTimeout(then, 300));
-      to.enqueue(new TextEncoder().encode(text.slice(at)));
-    };
-    return new Response(new ReadableStream({pull: late}), {headers: response.headers});
-  };
-}"""
 CALLS: dict[str, list[float]] = {"start": [], "end": []}
 DELAYS_S: list[float] = []
 

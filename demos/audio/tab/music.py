@@ -9,7 +9,7 @@ from demos.audio.tab.music_endpoints import harmonise
 from demos.audio.tab.sound import HUSH, instrument_names, player, shelf
 from demos.ui.controls import download_button, progress_bar, seed_controls
 from demos.ui.events import stop
-from demos.ui.pianoroll import MOST_BARS, pianoroll
+from demos.ui.pianoroll import MOST_BARS, coloured, pianoroll
 
 __all__ = ["build"]
 
@@ -96,7 +96,7 @@ def build() -> None:
     )
     sound.ready(on.opened, [roll, bars, temperature, seed.number, *settings], outputs, show_progress="hidden", **lane)
     halt.click(stop, js=HUSH, queue=False, **quiet)
-    roll.input(on.surprise_of, roll, roll, trigger_mode="always_last", **quiet)
+    coloured(roll, on.surprise_of)
     for button, name in zip(examples, on.EXAMPLES, strict=True):
         button.click(lambda name=name: on.example(name).to_json(), None, roll, **quiet)
     upload.upload(on.open_midi, upload, [roll, note], **quiet)
