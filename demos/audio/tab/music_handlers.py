@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 VOICES = ("soprano", "alto", "tenor", "bass")
 QUARTET = ("oboe", "clarinet", "french_horn", "bassoon")
 LANE = "music"
-BEAT = 4
+DRAFT_EVERY_S = 0.25
+"""A page that is given drafts faster than it can paint them hears of Stop too late."""
 OUTPUTS = ("roll", "note", "progress", "seed", "last", "sound", "stems")
 WORDS = {"harmonise": "Harmonised", "extend": "Continued", "refill": "Refilled", "compose": "Composed"}
 OLD_HUNDREDTH = [
@@ -205,7 +206,7 @@ def _write(
     players: tuple[str, ...],
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     kind, text, bars = task
-    start, writing = time.perf_counter(), True
+    start, drawn, writing = time.perf_counter(), 0.0, True
     if not 1 <= (bars or 0) <= MOST_BARS:
         raise ValueError(f"Choose 1 to {MOST_BARS} bars.")
     part = TASKS[kind](Part.of(Roll.from_json(text)), int(bars))
@@ -215,7 +216,8 @@ def _write(
             job = functools.partial(sound.chorales().fill, part.grid, part.erased, temperature, seed=seed)
             for event in stream(lambda on_step: job(on_step=on_step), token):
                 if isinstance(event, Step):
-                    if event.preview is not None and (event.i % BEAT == 0 or event.i == event.n):
+                    if event.preview is not None and time.perf_counter() - drawn > DRAFT_EVERY_S:
+                        drawn = time.perf_counter()
                         draft = roll_of(part, event.preview).to_json(draft=True)
                         yield out(roll=draft, progress=bar(event.i, event.n, f"Sixteenth {event.i} of {event.n}"))
                     continue
