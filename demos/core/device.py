@@ -70,8 +70,8 @@ def autocast(device: torch.device | str, enabled: bool = True) -> contextlib.Abs
 def precast(network: Network, device: torch.device | str) -> Network:
     """`network` after its linear layers and convolutions were converted in place, once, to what `autocast` multiplies.
 
-    Autocast converts frozen weights anew in every call, a quarter of the time of a small batch; the results are the
-    same. From now on the network works inside `autocast(device)` only.
+    Autocast converts frozen weights anew in every call, up to a quarter of the time of a small batch; the results are
+    the same. From now on the network works inside `autocast(device)` only.
     """
     if fast_bf16(torch.device(device)):
         for part in network.modules():
