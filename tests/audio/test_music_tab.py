@@ -74,13 +74,13 @@ class TestWriting:
         heat = next(json.loads(s["roll"])["heat"] for s in steps if "note" in s)
         assert len(heat) == len(roll.notes) and min(heat) > 0
         assert "data-autoplay" in steps[-1]["sound"] and set(steps[-1]["stems"]) == set(on.VOICES)
+        assert steps[-1]["progress"] == on.bar(None) and not len(JOBS)
 
     def test_drafts_come_no_faster_than_a_slow_page_can_paint_them(self) -> None:
         start = time.perf_counter()
         steps = written("compose", Roll(), bars=8)
         drafts = [s for s in steps if "roll" in s and json.loads(s["roll"]).get("draft")]
         assert 1 <= len(drafts) <= 1 + (time.perf_counter() - start) / on.DRAFT_EVERY_S
-        assert steps[-1]["progress"] == on.bar(None) and not len(JOBS)
 
     def test_seeds_and_another_take(self) -> None:
         one, same, other = (written("harmonise", TUNE, seed=s) for s in (3, 3, 4))
