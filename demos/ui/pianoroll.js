@@ -30,15 +30,15 @@ const yOf = (pitch) => (CONFIG.high - pitch) * row;
 const isDark = () => Boolean(root.closest(".dark"));
 
 function resize() {
+  row = roll.clientWidth < 640 ? 9 : 11;
+  const tall = ROWS * row + VOICES * LANE;
+  fit(keys, KEYS_WIDTH, RULER + tall);
   wide = scroll.clientWidth;
   if (wide < 1) return;
-  row = roll.clientWidth < 640 ? 9 : 11;
   size = Math.min(CLOSEST, Math.max(wide / steps(), matchMedia("(pointer: coarse)").matches ? 9 : 6) * state.zoom);
   sheet.style.width = `${Math.max(wide, steps() * size)}px`;
-  const tall = ROWS * row + VOICES * LANE;
   fit(grid, wide, tall);
   fit(ruler, wide, RULER);
-  fit(keys, KEYS_WIDTH, RULER + tall);
   paint();
 }
 

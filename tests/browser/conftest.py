@@ -80,14 +80,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def settled(page: Any) -> None:
-    """Wait until no canvas moves any more: a page that is still being laid out would move it away under the pointer."""
+    """Wait until no canvas has moved for twenty frames: one that is yet to be laid out would move away from the pointer.
+
+    Frames count and not seconds, since the page is laid out anew only when a frame is painted.
+    """
     page.wait_for_function(
         """() => {
-            const boxes = [...document.querySelectorAll("canvas")].map((c) => c.getBoundingClientRect());
-            const before = window.boxesBefore;
-            return (window.boxesBefore = JSON.stringify(boxes)) === before;
+            const boxes = JSON.stringify([...document.querySelectorAll("canvas")].map((c) => c.getBoundingClientRect()));
+            const { before, frames } = window.still ?? {};
+            window.still = { before: boxes, frames: boxes === before ? frames + 1 : 0 };
+            return window.still.frames >= 20;
         }""",
-        polling=150,
+        polling="raf",
     )
 
 

@@ -85,7 +85,7 @@ def drag(page: Page, *cells: tuple[float, int], button: str = "left") -> None:
 
 def test_notes_are_drawn_moved_lengthened_and_removed(page: Page) -> None:
     drag(page, (16, 72))
-    assert notes(page)[-1] == [72, 16, 4, 0]
+    assert notes(page) == [*map(list, FIRST.notes), [72, 16, 4, 0]]
     drag(page, (24, 64), (29, 65))
     assert notes(page)[-1] == [65, 24, 6, 0]
     drag(page, (25, 65), (23, 67))
