@@ -10,12 +10,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-__all__ = ["SIZES", "Mel", "istft", "level_db", "log_spectral_distance", "mel_filters", "spectral_distance", "stft"]
+__all__ = [
+    "SIZES",
+    "Mel",
+    "istft",
+    "level_db",
+    "log_spectral_distance",
+    "magnitudes",
+    "mel_filters",
+    "spectral_distance",
+    "stft",
+]
 
 SIZES = (2048, 1024, 512, 256, 128, 64)
 FLOOR = 1e-5
@@ -26,6 +38,43 @@ def stft(x: Tensor, n_fft: int, hop: int, pad_mode: str = "constant") -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         window = torch.hann_window(n_fft, device=x.device)
         return torch.stft(x.float(), n_fft, hop, window=window, pad_mode=pad_mode, return_complex=True)
+
+
+class _Magnitudes(torch.autograd.Function):
+    """`magnitudes` with a backward pass of its own.
+
+    The gradient of a real transform is a real transform back. PyTorch pads it with zeros to a complex one instead,
+    which makes the backward pass of a spectral loss 2.5 times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, n_fft: int, hop: int) -> Tensor:
+        spectrum = stft(x, n_fft, hop).transpose(1, 2)
+        size = spectrum.abs()
+        ctx.save_for_backward(spectrum, size)
+        ctx.lengths = x.shape[1], n_fft, hop
+        return size
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        spectrum, size = ctx.saved_tensors
+        length, n_fft, hop = ctx.lengths
+        share = gradients[0] / size.clamp_min(1e-20)
+        share[..., 1:-1] *= 0.5
+        frames = torch.fft.irfft(spectrum * share, n_fft, norm="forward")
+        frames = F.pad(frames * torch.hann_window(n_fft, device=frames.device), (0, -n_fft % hop))
+        pieces = frames.split(hop, 2)
+        out = frames.new_zeros(len(frames), frames.shape[1] + len(pieces) - 1, hop)
+        for i, piece in enumerate(pieces):
+            out[:, i : i + frames.shape[1]] += piece
+        out = out.flatten(1)[:, n_fft // 2 :]
+        return F.pad(out, (0, max(0, length - out.shape[1])))[:, :length], None, None
+
+
+def magnitudes(x: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Absolute values of `stft`, a frame a row: `(B, N)` to `(B, N // hop + 1, n_fft // 2 + 1)`."""
+    return cast(Tensor, _Magnitudes.apply(x, n_fft, hop))
 
 
 def istft(spectrum: Tensor, n_fft: int, hop: int, length: int) -> Tensor:
@@ -64,7 +113,7 @@ class Mel:
         """Natural logarithm of mel magnitudes, at least log 1e-5: `(B, N)` to `(B, mels, N // hop + 1)`."""
         with torch.autocast(x.device.type, enabled=False):
             filters = mel_filters(self.sample_rate, self.n_fft, self.mels, self.low_hz, self.sample_rate / 2)
-            return (filters.to(x.device) @ stft(x, self.n_fft, self.hop).abs()).clamp_min(FLOOR).log()
+            return (filters.to(x.device) @ magnitudes(x, self.n_fft, self.hop).transpose(1, 2)).clamp_min(FLOOR).log()
 
 
 def level_db(x: Tensor, hop: int, window: int = 1024, floor: float = -80.0) -> Tensor:
@@ -85,8 +134,8 @@ def spectral_distance(a: Tensor, b: Tensor, sizes: tuple[int, ...] = SIZES) -> T
     """
     total = a.new_zeros(len(a), dtype=torch.float32)
     for size in sizes:
-        x, y = (stft(s, size, size // 4).abs() * (4 / size) for s in (a, b))
-        linear = (x - y).abs().sum(1).mean(1) / y.detach().sum(1).mean(1).clamp_min(1e-3)
+        x, y = (magnitudes(s, size, size // 4) * (4 / size) for s in (a, b))
+        linear = (x - y).abs().sum(2).mean(1) / y.detach().sum(2).mean(1).clamp_min(1e-3)
         total = total + linear + ((x + FLOOR).log() - (y + FLOOR).log()).abs().mean((1, 2))
     return total / len(sizes)
 

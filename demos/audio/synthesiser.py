@@ -70,9 +70,9 @@ def harmonic_parts(
     for first, k in zip(range(0, frames - 1, FRAMES_A_BLOCK), used, strict=False):
         m = slice(first, min(frames - 1, first + FRAMES_A_BLOCK))
         with torch.no_grad(), torch.autocast(f0_hz.device.type, enabled=False):
-            turn = (start[:, m, None] * ratio[:, None, :k]).frac().float()
-            phase = turn[:, :, None] + inside[:, m].float()[..., None] * ratio[:, None, None, :k].float()
-            wave = _sine(phase.frac_().mul_(2 * math.pi))
+            turn = (start[:, m, None] * ratio[:, None, :k]).frac_().mul_(2 * math.pi).float()
+            since = (inside[:, m] * (2 * math.pi)).float()
+            wave = _sine(torch.addcmul(turn[:, :, None], since[..., None], ratio[:, None, None, :k].float()))
         with torch.autocast(f0_hz.device.type, enabled=False):
             ends = torch.stack([amplitude[:, m, :k], amplitude[:, m.start + 1 : m.stop + 1, :k]], -1)
             left, right = (wave @ ends).unbind(-1)

@@ -14,6 +14,7 @@ from demos.audio.spectra import (
     istft,
     level_db,
     log_spectral_distance,
+    magnitudes,
     mel_filters,
     spectral_distance,
     stft,
@@ -37,6 +38,24 @@ class TestSpectra:
         spectrum = stft(x, n_fft, hop)
         assert spectrum.shape == (2, n_fft // 2 + 1, 41)
         assert torch.allclose(istft(spectrum, n_fft, hop, 40 * hop), x, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("n_fft", "hop", "length"), [(64, 16, 400), (1024, 240, 1999), (256, 64, 130), (128, 128, 700)]
+    )
+    def test_magnitudes_and_their_gradient_are_those_of_pytorch(self, n_fft: int, hop: int, length: int) -> None:
+        ours, theirs = noise(2, length).requires_grad_(), noise(2, length).requires_grad_()
+        made, real = magnitudes(ours, n_fft, hop), stft(theirs, n_fft, hop).abs().transpose(1, 2)
+        assert torch.equal(made, real)
+        weight = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
+        for spectrum in (made, real):
+            (spectrum * weight).sum().backward()
+        assert ours.grad is not None and theirs.grad is not None
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-4)
+
+    def test_silence_has_no_gradient(self) -> None:
+        silent = torch.zeros(1, 480, requires_grad=True)
+        magnitudes(silent, 128, 32).sum().backward()
+        assert silent.grad is not None and not silent.grad.any()
 
     def test_autocast_does_not_coarsen_them(self) -> None:
         x = noise(1, 4800)

@@ -80,13 +80,14 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def settled(page: Any) -> None:
-    """Wait until no canvas has moved for twenty frames: one that is yet to be laid out would move away from the pointer.
+    """Wait until no canvas has moved for twenty frames: one not yet laid out would move away from the pointer.
 
     Frames count and not seconds, since the page is laid out anew only when a frame is painted.
     """
     page.wait_for_function(
         """() => {
-            const boxes = JSON.stringify([...document.querySelectorAll("canvas")].map((c) => c.getBoundingClientRect()));
+            const canvases = [...document.querySelectorAll("canvas")];
+            const boxes = JSON.stringify(canvases.map((canvas) => canvas.getBoundingClientRect()));
             const { before, frames } = window.still ?? {};
             window.still = { before: boxes, frames: boxes === before ? frames + 1 : 0 };
             return window.still.frames >= 20;
