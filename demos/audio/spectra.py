@@ -57,7 +57,7 @@ class _Magnitudes(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore
         spectrum, size = ctx.saved_tensors
         length, n_fft, hop = ctx.lengths
         share = gradients[0] / size.clamp_min(1e-20)
