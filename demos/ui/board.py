@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-__all__ = ["ICONS", "board", "nudged"]
+__all__ = ["ICONS", "board"]
 
 ICONS = {
     "pen": '<path d="M4 20l1.2-4.6L16.6 4a1.7 1.7 0 0 1 2.4 0l1 1a1.7 1.7 0 0 1 0 2.4L8.6 18.8z"/>'
@@ -51,16 +51,6 @@ def board(name: str, label: str, value: str, config: Mapping[str, Any], scripts:
         js_on_load="\n".join([*lines, *map(_text, scripts)]),
         apply_default_css=False,
     )
-
-
-def nudged(surface: gr.HTML) -> None:
-    """Bind the event `nudge` to nothing.
-
-    A surface fires it while a reply is due, after 1, 3, 7 … 63 seconds: where Gradio's page closed its stream of
-    replies just when an event had begun, any other event opens it again, and the reply arrives.
-    """
-    unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    surface.nudge(lambda: None, trigger_mode="multiple", concurrency_limit=None, **unseen)
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-const KEYS_WIDTH = 40, RULER = 22, LANE = 13, CLOSEST = 36, REPLY_WITHIN_MS = 1000;
+const KEYS_WIDTH = 40, RULER = 22, LANE = 13, CLOSEST = 36;
 const VOICES = CONFIG.voices.length, ROWS = CONFIG.high - CONFIG.low + 1;
 const MONO = "500 10px ui-sans-serif, system-ui, sans-serif";
 
@@ -21,7 +21,7 @@ const state = previous?.state ?? {
   cursor: { pitch: 67, start: 0 }, pace: 0.1875,
 };
 let action = null, hover = null, frame = null, before = null, stored = props.value || "", needsPaint = false, wide = 0;
-let byKeys = false, row = 10, size = 9, playing = null, nudgeTimer = 0;
+let byKeys = false, row = 10, size = 9, playing = null;
 
 // Geometry
 
@@ -81,22 +81,7 @@ function changed() {
   props.value = stored = serialise(state);
   refresh();
   paint();
-  if (state.heat) ask();
-}
-
-/** Ask for the notes' colours, and nudge until they come, as the sketchpad does for its replies. */
-function ask() {
-  trigger("input");
-  expect(REPLY_WITHIN_MS);
-}
-
-function expect(within) {
-  clearTimeout(nudgeTimer);
-  if (within > 32 * REPLY_WITHIN_MS) return;
-  nudgeTimer = setTimeout(() => {
-    trigger("nudge");
-    expect(2 * within);
-  }, within);
+  if (state.heat) trigger("input");
 }
 
 function step(from, onto, word) {
@@ -155,7 +140,6 @@ function replace(text) {
   const data = parse(text, VOICES);
   if (!data || data.answers !== undefined || (data.offered && (action || data.rev !== state.rev))) {
     if (data?.answers === state.rev) {
-      clearTimeout(nudgeTimer);
       const order = [...state.notes].sort((a, b) => a.start - b.start || a.voice - b.voice);
       order.forEach((note, i) => (note.heat = data.heat?.[i] ?? null));
       stored = serialise(state);
@@ -183,7 +167,7 @@ function replace(text) {
   props.value = stored = serialise(state);
   refresh();
   paint();
-  if (state.heat && notes.some((n) => n.heat === null)) ask();
+  if (state.heat && notes.some((n) => n.heat === null)) trigger("input");
 }
 
 // Pointer
@@ -496,7 +480,7 @@ const ACTIONS = {
   heat: () => {
     state.heat = !state.heat;
     paint();
-    if (state.heat && state.notes.some((n) => n.heat === null)) ask();
+    if (state.heat && state.notes.some((n) => n.heat === null)) trigger("input");
   },
 };
 
@@ -572,7 +556,6 @@ rolls[CONFIG.id] = {
   pace: (seconds) => (state.pace = seconds),
   leave: () => {
     leaving.abort();
-    clearTimeout(nudgeTimer);
     sizes.disconnect();
   },
 };

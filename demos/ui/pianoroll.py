@@ -22,7 +22,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos.ui.board import board, nudged
+from demos.ui.board import board
 
 __all__ = ["BAR", "MOST_BARS", "Roll", "coloured", "pianoroll"]
 
@@ -139,7 +139,6 @@ def pianoroll(
 def coloured(roll: gr.HTML, fn: Callable[[str], str]) -> None:
     """Let `fn` say the colours of a roll's notes, from its value to `Roll.answer`, whenever they are wanted."""
     roll.input(fn, roll, roll, trigger_mode="always_last", show_progress="hidden", api_visibility="private")
-    nudged(roll)
 
 
 def _whole(row: Any, count: int) -> Any:

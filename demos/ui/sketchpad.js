@@ -9,7 +9,6 @@ const COLOURS = {
   yellow: "#f9c81d", green: "#46a758", teal: "#16b8b0", blue: "#3e7bf0", purple: "#8e4ec6", pink: "#f48fb8",
 };
 const SEND_EVERY_MS = 80;
-const REPLY_WITHIN_MS = 1000;
 const REST_MS = 500;
 const STORED_CHARACTERS = 1000000;
 
@@ -104,8 +103,8 @@ function resize() {
 
 // Sending: the value is stored at once, the event waits for the reply to the one before
 
-let stored = props.value || "", unsent = false, waiting = false, due = 0, lastStored = 0, cost = 0;
-let sendTimer = 0, restTimer = 0, nudgeTimer = 0;
+let stored = props.value || "", unsent = false, waiting = false, lastStored = 0, cost = 0;
+let sendTimer = 0, restTimer = 0;
 
 function changed(finished = true) {
   clearTimeout(restTimer);
@@ -136,24 +135,7 @@ function send() {
   if (!unsent || waiting) return;
   unsent = false;
   waiting = true;
-  due = Math.min(due + 1, 2);
-  expect();
   trigger("input");
-}
-
-/** Nudge while a reply is due, ever more rarely: either the handler is slow, or Gradio's page closed its stream of replies
-    under an event. One event may run and one be held back by Gradio, which starts that one by itself. */
-function expect(within = REPLY_WITHIN_MS) {
-  clearTimeout(nudgeTimer);
-  if (within > 32 * REPLY_WITHIN_MS) due = 0;
-  if (due) nudgeTimer = setTimeout(nudge, within, 2 * within);
-}
-
-function nudge(next) {
-  trigger("nudge");
-  expect(next);
-  waiting = false;
-  send();
 }
 
 /** Hand over what the page begins with, once Gradio has mounted the component. */
@@ -164,12 +146,10 @@ function present() {
 }
 
 function acknowledge() {
-  due = Math.max(0, due - 1);
   waiting = false;
-  expect();
   send();
   clearTimeout(restTimer);
-  restTimer = setTimeout(() => live || unsent || due || trigger("rest"), REST_MS);
+  restTimer = setTimeout(() => live || waiting || trigger("rest"), REST_MS);
 }
 
 const storageKey = `atelier.sketchpad.${CONFIG.id}`;
@@ -542,7 +522,6 @@ pads[CONFIG.id] = {
     leaving.abort();
     sizes.disconnect();
     clearTimeout(restTimer);
-    clearTimeout(nudgeTimer);
     clearInterval(resultTimer);
   },
 };

@@ -4,9 +4,8 @@ The control is a `gr.HTML` whose script draws capsule chains exactly as `demos.c
 the JSON text that `demos.core.strokes.Drawing.from_json` reads. It fires `input` whenever the drawing changes: about
 every 80 ms while a stroke is drawn, always when it ends, on undo, on redo, when Python sets another value, and once at
 the start when the page restores a drawing or shows an example. `live` binds a handler so that at most one request of a
-page is under way: the script holds the next event back until the reply has come, or for one second, after which Gradio
-does. While a reply is due it fires `nudge`, see `demos.ui.board.nudged`. Half a second after the last reply, if nothing
-has changed since and no stroke is being drawn, it fires `rest`.
+page is under way: the script holds the next event back until the reply has come. Half a second after the last reply, if
+nothing has changed since and no stroke is being drawn, it fires `rest`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from demos.ui.board import board, nudged
+from demos.ui.board import board
 
 __all__ = ["live", "sketchpad"]
 
@@ -93,6 +92,5 @@ def live(
     """
     options = {"show_progress": "hidden", "trigger_mode": "always_last", **options}
     event = gr.on([pad.input, *triggers], fn, inputs, outputs, **options)
-    nudged(pad)
     event.then(None, js=f"() => {{ window.atelierSketchpads?.[{json.dumps(pad.elem_id)}]?.acknowledge(); }}")
     return event

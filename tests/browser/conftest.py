@@ -22,7 +22,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CLOSED_LATE = """() => {
+CLOSED_LATE = """(() => {
   const fetched = window.fetch;
   window.fetch = async (request, options) => {
     const response = await fetched(request, options);
@@ -39,8 +39,8 @@ CLOSED_LATE = """() => {
     };
     return new Response(new ReadableStream({pull: late}), {headers: response.headers});
   };
-}"""
-"""The message with which Gradio's page closes its stream of replies arrives 0.3 seconds later than it was sent."""
+})()"""
+"""The message with which the server closes a page's stream of answers arrives 0.3 seconds later than it was sent."""
 
 
 def chromium_path() -> str | None:
@@ -63,14 +63,15 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open an address as a new visitor; options go to Playwright's `new_context`."""
+    """Open an address as a new visitor, `script` before the page's own ones; options go to `new_context`."""
     contexts = []
 
-    def opened(url: str, timeout_s: float = 40, **options: Any) -> Any:
+    def opened(url: str, timeout_s: float = 40, script: str = "", **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 1000}, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(1000 * timeout_s)
+        page.add_init_script(script)
         page.goto(url)
         return page
 

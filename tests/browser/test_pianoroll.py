@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 
 from demos.ui.pianoroll import Roll, coloured, pianoroll
+from demos.ui.theme import HEAD
 from tests.browser.conftest import CLOSED_LATE
 
 pytestmark = pytest.mark.browser
@@ -54,7 +55,7 @@ def address() -> Iterator[str]:
         gr.Button("hostile", elem_id="hostile").click(lambda: '{"bars": 2, "notes": "<img src=x>"}', None, roll)
         coloured(roll, colours)
     _, url, _ = page.queue().launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, head=HEAD
     )
     yield url
     page.close()
@@ -210,8 +211,8 @@ def test_colours_are_asked_for_and_follow_the_notes(page: Page) -> None:
     assert value(page)["heat"] == [0, 1, 2]
 
 
-def test_colours_of_a_slow_reply_arrive_though_the_stream_is_closed(page: Page) -> None:
-    page.evaluate(CLOSED_LATE)
+def test_colours_of_a_slow_reply_arrive_though_the_stream_is_closed(visit: Callable[..., Page]) -> None:
+    page = visit(script=CLOSED_LATE)
     DELAYS_S.append(5)
     page.click("#tune [data-act=heat]")
     page.wait_for_timeout(1500)

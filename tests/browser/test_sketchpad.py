@@ -18,6 +18,7 @@ from PIL import Image
 
 from demos.core.strokes import Drawing, Stroke, rasterise, render
 from demos.ui.sketchpad import live, sketchpad
+from demos.ui.theme import HEAD
 from tests.browser.conftest import CLOSED_LATE, settled
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
@@ -74,7 +75,9 @@ def address() -> Iterator[str]:
         live(pad, received, pad, [count, image])
         live(other, slowly, other, echo, concurrency_limit=4)
     page.queue(default_concurrency_limit=8)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False)
+    _, url, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, head=HEAD
+    )
     yield url
     page.close()
 
@@ -151,19 +154,28 @@ def test_a_line_is_drawn_without_picking_a_tool(page: Page) -> None:
     assert canvas_pixels(page)[100, 100].mean() < 60
 
 
-def test_strokes_arrive_though_the_page_s_stream_of_replies_is_closed_under_them(page: Page) -> None:
-    page.evaluate(CLOSED_LATE)
+def test_strokes_arrive_though_the_page_s_stream_of_replies_is_closed_under_them(visit: Callable[..., Page]) -> None:
+    page = visit(script=CLOSED_LATE)
     for i in range(3):
         draw(page, *((60 + 30 * j, 100 + 60 * i) for j in range(8)), pause=40)
         server_has(page, i + 1)
 
 
-def test_what_is_drawn_during_a_slow_reply_arrives_though_the_stream_is_closed(page: Page) -> None:
-    page.evaluate(CLOSED_LATE)
+def test_what_is_drawn_during_a_slow_reply_arrives_though_the_stream_is_closed(visit: Callable[..., Page]) -> None:
+    page = visit(script=CLOSED_LATE)
     DELAYS_S.append(5)
     for y in (100, 200):
         draw(page, (100, y), (400, y))
         page.wait_for_timeout(1500)
+    server_has(page, 2)
+
+
+def test_drawing_goes_on_after_a_request_that_never_arrived(page: Page) -> None:
+    page.route("**/queue/join*", lambda route: route.abort())
+    draw(page, (100, 100), (400, 100))
+    page.wait_for_timeout(500)
+    page.unroute("**/queue/join*")
+    draw(page, (100, 200), (400, 200))
     server_has(page, 2)
 
 
