@@ -25,19 +25,23 @@
       }
     }
 
+    /** The page is left time to hear of it. */
     end() {
-      this.over = true;
-      this.dispatchEvent(new Event("news"));
+      setTimeout(() => {
+        this.over = true;
+        this.dispatchEvent(new Event("news"));
+      }, CLOSING_MS);
     }
 
-    /** Resolves when the stream has spoken of an event, or when the page knows that it is over. */
-    tells(id) {
-      return new Promise((done) => {
-        const look = () => (this.heard.has(id) ? done() : this.over && setTimeout(done, CLOSING_MS));
-        this.addEventListener("news", look);
-        setTimeout(done, PATIENCE_MS);
-        look();
-      });
+    /** Resolves when the stream has spoken of an event or is over. */
+    async tells(id) {
+      const late = performance.now() + PATIENCE_MS;
+      while (!this.over && !this.heard.has(id) && performance.now() < late) {
+        await new Promise((done) => {
+          this.addEventListener("news", done, { once: true });
+          setTimeout(done, PATIENCE_MS);
+        });
+      }
     }
   }
 
