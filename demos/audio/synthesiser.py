@@ -3,7 +3,8 @@
 Partial k has the frequency f_k = k f0 sqrt(1 + B k²), where B is zero for winds and bowed strings and the stiffness of
 the string for a piano (Fletcher 1964, doi:10.1121/1.1919095). Amplitudes are linear between frames and phases are
 continuous, so that nothing clicks; partials fade out before half of the sample rate, so that nothing folds back. The
-sines don't depend on amplitudes and carry no gradient: within a frame the sum over partials is a matrix product.
+sines don't depend on amplitudes and carry no gradient: within a frame the sum over partials is a matrix product. Each
+sound is made by itself, a block at a time, of just the partials that it has.
 """
 
 from __future__ import annotations
@@ -64,18 +65,20 @@ def harmonic_parts(
         highest = F.max_pool1d(f0[:, None], 3, 1, 1)[:, 0]
         place = highest[..., None] * ratio[:, None] / (sample_rate / 2)
         audible = ((FADE[1] - place) / (FADE[1] - FADE[0])).clamp(0, 1).float()
-        used = [int((part > 0).any(0).any(0).sum()) for part in audible.split(FRAMES_A_BLOCK, 1)]
     amplitude = amplitude.float() * audible
     weight = (n / hop).float()
-    for first, k in zip(range(0, frames - 1, FRAMES_A_BLOCK), used, strict=False):
+    for first in range(0, frames - 1, FRAMES_A_BLOCK):
         m = slice(first, min(frames - 1, first + FRAMES_A_BLOCK))
-        with torch.no_grad(), torch.autocast(f0_hz.device.type, enabled=False):
-            turn = (start[:, m, None] * ratio[:, None, :k]).frac_().mul_(2 * math.pi).float()
-            since = (inside[:, m] * (2 * math.pi)).float()
-            wave = _sine(torch.addcmul(turn[:, :, None], since[..., None], ratio[:, None, None, :k].float()))
+        after, sounds = slice(m.start + 1, m.stop + 1), []
+        counts = (audible[:, m.start : after.stop] > 0).any(1).sum(1)
         with torch.autocast(f0_hz.device.type, enabled=False):
-            ends = torch.stack([amplitude[:, m, :k], amplitude[:, m.start + 1 : m.stop + 1, :k]], -1)
-            left, right = (wave @ ends).unbind(-1)
+            for i, k in enumerate(counts.tolist()):
+                with torch.no_grad():
+                    turn = (start[i, m, None] * ratio[i, :k]).frac_().mul_(2 * math.pi).float()
+                    since = (inside[i, m, :, None] * (2 * math.pi)).float()
+                    wave = _sine(torch.addcmul(turn[:, None], since, ratio[i, :k].float()))
+                sounds.append(wave @ torch.stack([amplitude[i, m, :k], amplitude[i, after, :k]], -1))
+            left, right = torch.stack(sounds).unbind(-1)
             part = (left + weight * (right - left)).flatten(1)
         yield part
 
