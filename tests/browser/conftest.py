@@ -81,7 +81,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def settled(page: Any) -> None:
-    """Wait until no canvas has moved for twenty frames: one not yet laid out would move away from the pointer.
+    """Wait until no canvas has moved for ten frames: one not yet laid out would move away from the pointer.
 
     Frames count and not seconds, since the page is laid out anew only when a frame is painted.
     """
@@ -91,7 +91,7 @@ def settled(page: Any) -> None:
             const boxes = JSON.stringify(canvases.map((canvas) => canvas.getBoundingClientRect()));
             const { before, frames } = window.still ?? {};
             window.still = { before: boxes, frames: boxes === before ? frames + 1 : 0 };
-            return window.still.frames >= 20;
+            return window.still.frames >= 10;
         }""",
         polling="raf",
     )
