@@ -186,7 +186,8 @@ HEAD = f"""
 <style>@media (width <= 640px) {{ footer .show-api ~ .divider {{ display: none; }} }}</style>
 <script>{(Path(__file__).parent / "stream.js").read_text(encoding="utf-8")}</script>
 """
-"""The rule is here because Gradio keeps `css` to what is above the footer; it hides what this dot divides."""
+"""The rule is here because Gradio keeps `css` to what is above the footer; it hides what this dot divides. The script
+is here because it has to run before Gradio's own."""
 
 
 def look() -> dict[str, Any]:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import soundfile
+
+from demos.ui.theme import HEAD
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
 
@@ -78,6 +81,15 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     yield opened
     for context in contexts:
         context.close()
+
+
+def served(page: gr.Blocks) -> Iterator[str]:
+    """Serve a page that isn't the app, with the app's head; gives its address and closes it afterwards."""
+    _, url, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, head=HEAD
+    )
+    yield url
+    page.close()
 
 
 def settled(page: Any) -> None:

@@ -15,7 +15,7 @@ from demos.audio.files import Sound
 from demos.audio.tab.live import Live
 from demos.audio.tab.sound import player, present
 from demos.ui.events import Step
-from tests.browser.conftest import finished
+from tests.browser.conftest import finished, served
 
 pytestmark = pytest.mark.browser
 Page = Any
@@ -60,11 +60,7 @@ def address() -> Iterator[str]:
         place = player("player")
         gr.Button("grow", elem_id="grow").click(growing, None, place, show_progress="hidden")
         gr.Button("short", elem_id="short").click(short, None, place, show_progress="hidden")
-    _, url, _ = page.queue().launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False
-    )
-    yield url
-    page.close()
+    yield from served(page)
 
 
 def test_parts_follow_each_other_without_a_gap_and_the_file_follows_them(page: Page) -> None:

@@ -11,8 +11,7 @@ import gradio as gr
 import pytest
 
 from demos.ui.pianoroll import Roll, coloured, pianoroll
-from demos.ui.theme import HEAD
-from tests.browser.conftest import CLOSED_LATE
+from tests.browser.conftest import CLOSED_LATE, served
 
 pytestmark = pytest.mark.browser
 FIRST = Roll(((67, 0, 4, 0), (60, 8, 4, 1)), 2)
@@ -54,11 +53,7 @@ def address() -> Iterator[str]:
         gr.Button("offer", elem_id="offer").click(offer, roll, roll)
         gr.Button("hostile", elem_id="hostile").click(lambda: '{"bars": 2, "notes": "<img src=x>"}', None, roll)
         coloured(roll, colours)
-    _, url, _ = page.queue().launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, head=HEAD
-    )
-    yield url
-    page.close()
+    yield from served(page)
 
 
 def value(page: Page) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from PIL import Image
 
 from demos.core.strokes import Drawing, Stroke, rasterise, render
 from demos.ui.sketchpad import live, sketchpad
-from demos.ui.theme import HEAD
-from tests.browser.conftest import CLOSED_LATE, settled
+from tests.browser.conftest import CLOSED_LATE, served, settled
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
 HOSTILE = '{"strokes": [{"colour": "<img src=x onerror=window.hurt=1>", "points": [[1, 1]]}]}'
@@ -75,11 +74,7 @@ def address() -> Iterator[str]:
         live(pad, received, pad, [count, image])
         live(other, slowly, other, echo, concurrency_limit=4)
     page.queue(default_concurrency_limit=8)
-    _, url, _ = page.launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, head=HEAD
-    )
-    yield url
-    page.close()
+    yield from served(page)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demos.ui.theme import HEAD
-from tests.browser.conftest import CLOSED_LATE
+from tests.browser.conftest import CLOSED_LATE, served
 
 pytestmark = pytest.mark.browser
 READY = "document.querySelector('#count textarea')"
@@ -22,11 +21,7 @@ def address() -> Iterator[str]:
     with gr.Blocks() as page:
         count = gr.Textbox(elem_id="count")
         gr.Button("add", elem_id="add").click(lambda: str(next(numbers)), None, count)
-    _, url, _ = page.queue().launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, head=HEAD
-    )
-    yield url
-    page.close()
+    yield from served(page)
 
 
 def test_an_event_asked_for_while_the_stream_closes_is_answered(visit: Callable[..., Any]) -> None:
