@@ -230,6 +230,13 @@ class TestPlaying:
         assert "<audio" in heard["sound"] and "data-autoplay" not in heard["sound"]
         assert len(heard["stems"]) == 4 and heard["roll"] == gr.skip()
 
+    def test_what_is_offered_is_made_once_for_all_visitors(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = self.opened(replace(TUNE, bars=2))
+        for model in ("chorales", "instruments"):
+            monkeypatch.setattr(sound, model, None)
+        again = self.opened(replace(TUNE, bars=2))
+        assert again[0] == first[0] and "<audio" in dict(zip(on.OUTPUTS, again[1], strict=True))["sound"]
+
     def test_what_a_visitor_has_drawn_by_then_stays_and_is_played(self) -> None:
         (step,) = self.opened(replace(TUNE, rev=3))
         assert [name for name, value in zip(on.OUTPUTS, step, strict=True) if value != gr.skip()] == ["sound", "stems"]

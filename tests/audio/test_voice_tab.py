@@ -35,10 +35,12 @@ def test_digits_are_spoken_with_a_bar_and_a_seed() -> None:
     assert not len(JOBS)
 
 
-def test_the_section_opens_with_its_example(client: Client) -> None:
+def test_the_section_opens_with_its_example_made_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     text = voice.EXAMPLES["A phone number"]
-    player = voice.opened(text, "anna", "", 0.5, 1.0, 0.0, 4)
-    assert "data-autoplay" not in player and "<audio" in player and "seed 4" in player and text in player
+    for _ in range(2):
+        player = voice.opened(text, "anna", "", 0.5, 1.0, 0.0, 4)
+        assert "data-autoplay" not in player and "<audio" in player and "seed 4" in player and text in player
+        monkeypatch.setattr(voice.sound, "voices", None)
 
 
 def test_long_numbers_come_in_parts_that_make_the_whole() -> None:

@@ -242,18 +242,32 @@ def opened(
 
     A visitor who has changed the roll keeps it, and can hear that.
     """
-    from demos.audio.ensemble import perform
-
-    roll, title, start = Roll.from_json(text), "The score", time.perf_counter()
+    roll, seed, title, performed = Roll.from_json(text), int(seed or 0), "The score", _perform
     if not roll.notes:
         return
     if not roll.rev:
-        part, title = _harmonise(Part.of(roll), bars), WORDS["harmonise"]
-        score = sound.chorales().fill(part.grid, part.erased, temperature, seed=int(seed or 0))
-        roll, note = heated(roll_of(part, score.grid)), _note("harmonise", part, score, time.perf_counter() - start)
+        title, performed = WORDS["harmonise"], _perform_offered
+        roll, note = _offered(text, bars, temperature, seed)
         yield out(roll=roll.to_json(offered=True), note=note, last=("harmonise", text, bars))
-    made = perform(sound.instruments(), _notes(roll), players, tempo, seed=int(seed or 0))
+    made = performed(roll, players, tempo, seed)
     yield out(sound=sound.present(made.mix, title, autoplay=False), stems=_stems(made))
+
+
+@functools.lru_cache(maxsize=1)
+def _offered(text: str, bars: int, temperature: float, seed: int) -> tuple[Roll, str]:
+    """The first melody harmonised, and the note about it; every visitor is offered the same, made once."""
+    start, part = time.perf_counter(), _harmonise(Part.of(Roll.from_json(text)), bars)
+    score = sound.chorales().fill(part.grid, part.erased, temperature, seed=seed)
+    return heated(roll_of(part, score.grid)), _note("harmonise", part, score, time.perf_counter() - start)
+
+
+def _perform(roll: Roll, players: tuple[str, ...], tempo: float, seed: int) -> "Performance":
+    from demos.audio.ensemble import perform
+
+    return perform(sound.instruments(), _notes(roll), players, tempo, seed=seed)
+
+
+_perform_offered = functools.lru_cache(maxsize=1)(_perform)
 
 
 @guard

@@ -4,7 +4,7 @@ import functools
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -14,6 +14,9 @@ from demos.core.cancel import Cancelled
 from demos.core.seed import random_seed
 from demos.ui.controls import bar, progress_bar, seed_controls
 from demos.ui.events import JOBS, Step, guard, stop, stream
+
+if TYPE_CHECKING:
+    from demos.audio.files import Sound
 
 __all__ = ["build", "speak_digits", "voices"]
 
@@ -34,10 +37,14 @@ def voice_names() -> list[str]:
 @guard
 def opened(text: str, voice: str, other: str, blend: float, speed: float, pitch: float, seed: int | None) -> str:
     """What the section shows at first: the example, spoken."""
-    made = sound.voices().speak(
-        text, voice, blend_with=other or None, blend=blend, speed=speed, pitch=pitch, seed=int(seed or 0)
-    )
+    made = _offered(text, voice, other or None, blend, speed, pitch, int(seed or 0))
     return sound.present(made, text.strip(), autoplay=False)
+
+
+@functools.lru_cache(maxsize=1)
+def _offered(text: str, voice: str, other: str | None, blend: float, speed: float, pitch: float, seed: int) -> "Sound":
+    """The example; every visitor is offered the same, made once."""
+    return sound.voices().speak(text, voice, blend_with=other, blend=blend, speed=speed, pitch=pitch, seed=seed)
 
 
 @guard
