@@ -12,7 +12,7 @@ import numpy as np
 
 from demos.audio.tab import sound
 from demos.audio.tab.live import Live
-from demos.core.cancel import Cancelled
+from demos.core.cancel import Cancelled, OnStep
 from demos.core.media import zip_bytes
 from demos.core.seed import random_seed
 from demos.ui.controls import bar
@@ -261,10 +261,12 @@ def _offered(text: str, bars: int, temperature: float, seed: int) -> tuple[Roll,
     return heated(roll_of(part, score.grid)), _note("harmonise", part, score, time.perf_counter() - start)
 
 
-def _perform(roll: Roll, players: tuple[str, ...], tempo: float, seed: int) -> "Performance":
+def _perform(
+    roll: Roll, players: tuple[str, ...], tempo: float, seed: int, on_step: OnStep | None = None
+) -> "Performance":
     from demos.audio.ensemble import perform
 
-    return perform(sound.instruments(), _notes(roll), players, tempo, seed=seed)
+    return perform(sound.instruments(), _notes(roll), players, tempo, seed=seed, on_step=on_step)
 
 
 _perform_offered = functools.lru_cache(maxsize=1)(_perform)
@@ -284,13 +286,11 @@ def play(page: gr.Request, text: str, seed: int | None, tempo: float, *players: 
 def _play(
     token: CancelToken, roll: Roll, seed: int, tempo: float, players: tuple[str, ...], title: str
 ) -> Iterator[tuple[Any, ...]]:
-    from demos.audio.ensemble import perform
     from demos.audio.instruments.data import SAMPLE_RATE
 
     yield out(progress=bar(0, 1, "Making sound"))
-    job = functools.partial(perform, sound.instruments(), _notes(roll), players, tempo, seed=seed)
     live = Live(title, SAMPLE_RATE)
-    for event in stream(lambda on_step: job(on_step=on_step), token):
+    for event in stream(lambda on_step: _perform(roll, players, tempo, seed, on_step), token):
         if isinstance(event, Step):
             part = live.more(event) or gr.skip()
             yield out(sound=part, progress=bar(event.i, event.n, f"Making sound: {event.i} of {event.n}"))
