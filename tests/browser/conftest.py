@@ -128,6 +128,26 @@ def page(visit: Callable[..., Any]) -> Any:
     return visit()
 
 
+def section(page: Any, name: str) -> None:
+    """Open a section, on a narrow page from the menu that holds what does not fit.
+
+    Gradio moves the tabs into the menu and out of it while the page is being laid out: what is looked for can be in
+    neither place for a moment.
+    """
+    inline = page.locator("[role=tab]:visible").get_by_text(name, exact=True)
+    listed = page.locator(".overflow-dropdown button:visible").get_by_text(name, exact=True)
+    for _ in range(40):
+        if inline.count():
+            return inline.first.click()
+        for menu in page.locator(".overflow-menu > button:visible").all():
+            menu.click()
+            if listed.count():
+                return listed.first.click()
+            menu.click()
+        page.wait_for_timeout(250)
+    raise AssertionError(f"There is no section {name}.")
+
+
 @pytest.fixture
 def page_that_hears(browser: Any, tmp_path: Path) -> Iterator[Callable[[str, bytes], Any]]:
     """Open an address in a Chromium whose microphone hears a WAV file again and again, from the page's opening on."""

@@ -11,6 +11,7 @@ from demos.lab import tab
 from demos.lab.model import Garments
 from demos.lab.tab import garments
 from demos.lab.tab.stage import FAMILIES
+from tests.browser.conftest import section
 from tests.conftest import serving
 from tests.lab.tiny_garments import tiny_garments
 
@@ -43,26 +44,6 @@ def visit(open_page: Visit, address: str) -> Visit:
         return page
 
     return opened
-
-
-def section(page: Page, name: str) -> None:
-    """Open a section, on a narrow page from the menu that holds what does not fit.
-
-    Gradio moves the tabs into the menu and out of it while the page is being laid out: what is looked for can be in
-    neither place for a moment.
-    """
-    inline = page.locator("[role=tab]:visible").get_by_text(name, exact=True)
-    listed = page.locator(".overflow-dropdown button:visible").get_by_text(name, exact=True)
-    for _ in range(40):
-        if inline.count():
-            return inline.first.click()
-        for menu in page.locator(".overflow-menu > button:visible").all():
-            menu.click()
-            if listed.count():
-                return listed.first.click()
-            menu.click()
-        page.wait_for_timeout(250)
-    raise AssertionError(f"There is no section {name}.")
 
 
 def choose(page: Page, family: str) -> None:

@@ -39,6 +39,10 @@ STYLES = {
 LIVE_STEPS, FINISHED_STEPS = 2, 8
 FINISHING = "sketch-finishing"
 """The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
+FIRST = "cat"
+"""The example that the page opens with."""
+RECENT = 32
+"""So many finished pictures of all visitors are kept."""
 FRAMES = 9
 LARGEST_DATA_SET = 256
 
@@ -58,8 +62,9 @@ class Request:
 
     @classmethod
     def of(cls, strokes: str | None, words: list[str] | None, seed: int | None, *controls: Any) -> "Request":
-        """The request that the controls describe, in the order of the fields."""
-        return cls(strokes or "", tuple(words or ()), int(seed or 0), *controls)
+        """The request that the controls describe, in the order of the fields; the same strokes have the same text."""
+        drawing = Drawing.from_json(strokes or "").to_json()
+        return cls(drawing, tuple(words or ()), int(seed or 0), *controls)
 
     def settings(self, steps: int, seed: int | None = None) -> "Settings":
         """The model's settings."""
@@ -94,8 +99,8 @@ def model() -> "SketchModel":
 
 
 def warm() -> None:
-    """Begin to load the model in the background: its tab is the first that a visitor sees."""
-    threading.Thread(target=model, daemon=True).start()
+    """Load the model in the background and finish the picture that the page opens with: a visitor sees it first."""
+    threading.Thread(target=_finished, args=(opening(),), daemon=True).start()
 
 
 @functools.cache
@@ -109,6 +114,12 @@ def vocabulary() -> list[str]:
 def examples() -> list[dict[str, Any]]:
     """The drawings in `examples/`, with their words and styles."""
     return [json.loads(f.read_text(encoding="utf-8")) for f in sorted((FOLDER / "examples").glob("*.json"))]
+
+
+def opening() -> Request:
+    """What the page's controls say when it opens."""
+    first = next(item for item in examples() if item["title"] == FIRST)
+    return Request.of(strokes_of(first), first["prompt"].split(), first["seed"], first["style"], "noto", 0, 2.0, 1.0)
 
 
 @Once
@@ -143,19 +154,37 @@ def _note(result: "Pictures", steps: int, seconds: float) -> str:
     return f"seed {result.seeds[0]} · {steps} step{plural} · {1000 * seconds:.0f} ms{ignored}"
 
 
+recent: dict[Request, tuple[str, Shown]] = {}
+"""Notes and pictures finished lately: what is undone, chosen again or shown to everyone is not computed again."""
+
+
+def _finished(request: Request, on_step: OnStep | None = None) -> tuple[str, Shown]:
+    """Note and large picture in `FINISHED_STEPS`, kept in `recent`."""
+    sketch, start = model(), time.perf_counter()
+    result = sketch.draw(request.strokes, request.settings(FINISHED_STEPS), size=512, on_step=on_step)
+    note = _note(result, FINISHED_STEPS, time.perf_counter() - start)
+    finished = recent[request] = note, _shown(result, 0, request)
+    for oldest in list(recent)[:-RECENT]:
+        recent.pop(oldest, None)
+    return finished
+
+
 def _shown(result: "Pictures", index: int, request: Request, draft: bool = False) -> Shown:
     return Shown(result.pictures[index], result.latents[index], result.seeds[index], request, draft)
 
 
 @guard
 def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
-    """The picture of the moment, in as few steps as look good."""
+    """The picture of the moment, in as few steps as look good, or finished if it was finished before."""
     request = Request.of(*inputs)
     if shown is not None and shown.request == request:
         return gr.skip(), gr.skip(), gr.skip()
     JOBS.stop(page, FINISHING)
-    if not request.words and not (request.strokes and Drawing.from_json(request.strokes).strokes):
+    if not request.words and not Drawing.from_json(request.strokes).strokes:
         return framed(None), "Draw a line: the picture follows.", None
+    if finished := recent.get(request):
+        note, shown = finished
+        return framed(shown.picture), note, shown
     sketch = model()
     start = time.perf_counter()
     result = sketch.draw(request.strokes, request.settings(LIVE_STEPS))
@@ -169,13 +198,10 @@ def finish(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ..
     request = Request.of(*inputs)
     if shown is None or not shown.draft or shown.request != request:
         return gr.skip(), gr.skip(), gr.skip()
-    start = time.perf_counter()
     with JOBS.running(page, FINISHING, alone=True) as token:
-        settings = request.settings(FINISHED_STEPS)
-        result = model().draw(request.strokes, settings, size=512, on_step=lambda *_: token.check())
+        note, shown = _finished(request, lambda *_: token.check())
         token.check()
-    note = _note(result, FINISHED_STEPS, time.perf_counter() - start)
-    return framed(result.pictures[0]), note, _shown(result, 0, request)
+    return framed(shown.picture), note, shown
 
 
 @guard
