@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["chromium", "open_page", "stroke"]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium", "chromium-headless-shell")
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

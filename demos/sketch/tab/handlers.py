@@ -99,8 +99,13 @@ def model() -> "SketchModel":
 
 
 def warm() -> None:
-    """Load the model in the background and finish the picture that the page opens with: a visitor sees it first."""
-    threading.Thread(target=_finished, args=(opening(),), daemon=True).start()
+    """Load the model in the background and draw what its page, the app's first, shows when it opens."""
+
+    def draw() -> None:
+        _finished(opening())
+        example_pictures()
+
+    threading.Thread(target=draw, daemon=True).start()
 
 
 @functools.cache
