@@ -127,13 +127,12 @@ def test_a_newer_draft_ends_the_finishing_of_an_older_one(page: Page, monkeypatc
 
 def test_a_finished_picture_is_not_computed_again(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers.recent.clear()
-    handlers.warm()
-    until(lambda: handlers.opening() in handlers.recent, "the picture that the page opens with")
     page = visit()
     first = follows(page)
+    until(lambda: len(handlers.recent) == 1, "the first finished picture")
     scribble(page)
     second = follows(page)
-    until(lambda: len(handlers.recent) == 2, "the finished picture")
+    until(lambda: len(handlers.recent) == 2, "the second one")
     monkeypatch.delattr(handlers.model(), "sampler")
     other = visit()
     shows(other, first)

@@ -39,8 +39,6 @@ STYLES = {
 LIVE_STEPS, FINISHED_STEPS = 2, 8
 FINISHING = "sketch-finishing"
 """The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
-FIRST = "cat"
-"""The example that the page opens with."""
 RECENT = 32
 """So many finished pictures of all visitors are kept."""
 FRAMES = 9
@@ -99,13 +97,11 @@ def model() -> "SketchModel":
 
 
 def warm() -> None:
-    """Load the model in the background and draw what its page, the app's first, shows when it opens."""
+    """Begin to load the model in the background: its tab is the first that a visitor sees.
 
-    def draw() -> None:
-        _finished(opening())
-        example_pictures()
-
-    threading.Thread(target=draw, daemon=True).start()
+    No more than that: drawing anything would compete with the browser of a person who starts the app and opens it.
+    """
+    threading.Thread(target=model, daemon=True).start()
 
 
 @functools.cache
@@ -119,12 +115,6 @@ def vocabulary() -> list[str]:
 def examples() -> list[dict[str, Any]]:
     """The drawings in `examples/`, with their words and styles."""
     return [json.loads(f.read_text(encoding="utf-8")) for f in sorted((FOLDER / "examples").glob("*.json"))]
-
-
-def opening() -> Request:
-    """What the page's controls say when it opens."""
-    first = next(item for item in examples() if item["title"] == FIRST)
-    return Request.of(strokes_of(first), first["prompt"].split(), first["seed"], first["style"], "noto", 0, 2.0, 1.0)
 
 
 @Once

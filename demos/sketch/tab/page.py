@@ -16,42 +16,35 @@ from demos.ui.sketchpad import live, sketchpad
 __all__ = ["TITLE", "build"]
 
 TITLE = "Sketch"
+FIRST = "cat"
 
 
 def build() -> None:
     """Lay out the tab inside an open `gr.Tab`."""
-    first = on.opening()
+    first = next(item for item in on.examples() if item["title"] == FIRST)
     results, shown, way = gr.State(None), gr.State(None), gr.State(None)
     thumbnails: dict[str, Any] = {"height": "auto", "format": "png", "interactive": False, "object_fit": "contain"}
     with gr.Row():
         with gr.Column(min_width=320):
-            pad = sketchpad("Draw here", first.strokes, "sketch-pad", result="#sketch-frame img")
+            pad = sketchpad("Draw here", on.strokes_of(first), "sketch-pad", result="#sketch-frame img")
         with gr.Column(min_width=320):
             frame = gr.HTML(on.framed(None), elem_id="sketch-frame", elem_classes="at-frame")
             note = gr.Markdown(LOADING, elem_id="sketch-note", elem_classes="at-note")
     with gr.Row():
         with gr.Column(min_width=320):
             words = gr.Dropdown(
-                on.vocabulary(), value=list(first.words), multiselect=True, allow_custom_value=True,
+                on.vocabulary(), value=first["prompt"].split(), multiselect=True, allow_custom_value=True,
                 label="Words", info="What it is, and its colours; unknown words are ignored.", elem_id="sketch-words",
             )  # fmt: skip
             style = gr.Radio(
-                list(STYLES.items()), value=first.style, label="Style", info="Whose hand draws it.",
+                list(STYLES.items()), value=first["style"], label="Style", info="Whose hand draws it.",
                 elem_id="sketch-style",
             )  # fmt: skip
             with gr.Accordion("More control", open=False):
-                faithfulness = gr.Slider(
-                    0, 2, first.faithfulness, step=0.1, label="Follow the lines", info="Low: a suggestion only."
-                )
-                guidance = gr.Slider(
-                    0, 4, first.guidance, step=0.1, label="Follow the words", info="High: typical and bold."
-                )
-                second = gr.Dropdown(
-                    list(STYLES.items()), value=first.second, label="Blend with", info="A second style."
-                )
-                blend = gr.Slider(
-                    0, 1, first.blend, step=0.05, label="Share of the second style", info="0: the first alone."
-                )
+                faithfulness = gr.Slider(0, 2, 1.0, step=0.1, label="Follow the lines", info="Low: a suggestion only.")
+                guidance = gr.Slider(0, 4, 2.0, step=0.1, label="Follow the words", info="High: typical and bold.")
+                second = gr.Dropdown(list(STYLES.items()), value="noto", label="Blend with", info="A second style.")
+                blend = gr.Slider(0, 1, 0, step=0.05, label="Share of the second style", info="0: the first alone.")
                 upload = gr.UploadButton("Trace a picture or SVG", size="sm", file_types=["image", ".svg", ".json"])
                 fetch_button("Trace the picture of the Style tab", STYLE, "sketch-from-style", pad, on.bring)
         with gr.Column(min_width=320):
@@ -63,7 +56,7 @@ def build() -> None:
             with gr.Row():
                 steps = gr.Slider(4, 30, 8, step=1, label="Steps", info="Fewer than 8: a draft.", min_width=140)
                 count = gr.Slider(1, 16, 4, step=1, label="Pictures", info="How many at once.", min_width=140)
-            seed = seed_controls(first.seed, locked=True)
+            seed = seed_controls(first["seed"], locked=True)
             with gr.Row():
                 png = download_button("Download PNG", "sketch-png")
                 archive = download_button("All as zip", "sketch-zip")
