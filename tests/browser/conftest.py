@@ -14,17 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.chromium import ARGUMENTS, NAMES
 from demos.ui.theme import HEAD
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CLOSED_LATE = """(() => {
   const fetched = window.fetch;
   window.fetch = async (request, options) => {
@@ -48,8 +42,7 @@ CLOSED_LATE = """(() => {
 
 def chromium_path() -> str | None:
     """The system's Chromium, or one on the PATH; without windows, if there is such a one, pages open a third faster."""
-    names = ("chromium-headless-shell", "/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
-    return next((path for path in map(shutil.which, names) if path), None)
+    return next((path for path in map(shutil.which, ("chromium-headless-shell", *NAMES)) if path), None)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +52,7 @@ def browser() -> Iterator[object]:
     with sync_api.sync_playwright() as playwright:
         if found is None and not Path(playwright.chromium.executable_path).exists():
             pytest.skip("no Chromium: install it, or run `playwright install chromium`")
-        chromium = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
         yield chromium
         chromium.close()
 

@@ -7,15 +7,18 @@ import functools
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from demos.sketch import tab
 from demos.sketch.model import Settings
 from demos.sketch.tab import handlers
+from tests.conftest import serving
 
 Page = Any
 Visit = Callable[..., Page]
@@ -24,6 +27,14 @@ READY = "document.querySelector('#sketch-frame img')?.offsetWidth"
 """True once the page shows its first picture."""
 SAME = 3.0
 """Two pictures this near to each other, of 255, are the same picture."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The Sketch tab alone, its examples drawn; a test file that imports this opens it."""
+    with serving(tab) as url:
+        handlers.example_pictures()
+        yield url
 
 
 def at(page: Page, x: float, y: float, pad: str = "sketch-pad") -> tuple[float, float]:

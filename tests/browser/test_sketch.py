@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from demos.sketch import tab
 from demos.sketch.tab import handlers
 from tests.browser.sketch_page import PATIENCE_S as PATIENCE_S
 from tests.browser.sketch_page import READY as READY
@@ -37,16 +35,9 @@ from tests.browser.sketch_page import (
     until,
     words_of,
 )
-from tests.conftest import serving
+from tests.browser.sketch_page import address as address
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(tab) as url:
-        handlers.example_pictures()
-        yield url
 
 
 def test_the_page_begins_with_an_example_and_its_picture(page: Page) -> None:

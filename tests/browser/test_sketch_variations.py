@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from demos.sketch import tab
-from demos.sketch.tab import handlers
 from demos.ui.events import JOBS
 from tests.browser.conftest import downloaded
 from tests.browser.sketch_page import PATIENCE_S as PATIENCE_S
@@ -35,16 +32,9 @@ from tests.browser.sketch_page import (
     thumbnails,
     until,
 )
-from tests.conftest import serving
+from tests.browser.sketch_page import address as address
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(tab) as url:
-        handlers.example_pictures()
-        yield url
 
 
 def test_another_seed_gives_another_picture(page: Page) -> None:

@@ -61,8 +61,8 @@ class Request:
     @classmethod
     def of(cls, strokes: str | None, words: list[str] | None, seed: int | None, *controls: Any) -> "Request":
         """The request that the controls describe, in the order of the fields; the same strokes have the same text."""
-        drawing = Drawing.from_json(strokes or "").to_json()
-        return cls(drawing, tuple(words or ()), int(seed or 0), *controls)
+        drawing = Drawing.from_json(strokes or "")
+        return cls(drawing.to_json() if drawing.strokes else "", tuple(words or ()), int(seed or 0), *controls)
 
     def settings(self, steps: int, seed: int | None = None) -> "Settings":
         """The model's settings."""
@@ -153,12 +153,16 @@ recent: dict[Request, tuple[str, Shown]] = {}
 """Notes and pictures finished lately: what is undone, chosen again or shown to everyone is not computed again."""
 
 
+def _drawn(request: Request, steps: int, draft: bool = False, **options: Any) -> tuple[str, Shown]:
+    """Note and picture; `options` go to the model."""
+    sketch, start = model(), time.perf_counter()
+    result = sketch.draw(request.strokes, request.settings(steps), **options)
+    return _note(result, steps, time.perf_counter() - start), _shown(result, 0, request, draft)
+
+
 def _finished(request: Request, on_step: OnStep | None = None) -> tuple[str, Shown]:
     """Note and large picture in `FINISHED_STEPS`, kept in `recent`."""
-    sketch, start = model(), time.perf_counter()
-    result = sketch.draw(request.strokes, request.settings(FINISHED_STEPS), size=512, on_step=on_step)
-    note = _note(result, FINISHED_STEPS, time.perf_counter() - start)
-    finished = recent[request] = note, _shown(result, 0, request)
+    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=512, on_step=on_step)
     for oldest in list(recent)[:-RECENT]:
         recent.pop(oldest, None)
     return finished
@@ -175,16 +179,10 @@ def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any,
     if shown is not None and shown.request == request:
         return gr.skip(), gr.skip(), gr.skip()
     JOBS.stop(page, FINISHING)
-    if not request.words and not Drawing.from_json(request.strokes).strokes:
+    if not request.words and not request.strokes:
         return framed(None), "Draw a line: the picture follows.", None
-    if finished := recent.get(request):
-        note, shown = finished
-        return framed(shown.picture), note, shown
-    sketch = model()
-    start = time.perf_counter()
-    result = sketch.draw(request.strokes, request.settings(LIVE_STEPS))
-    note = _note(result, LIVE_STEPS, time.perf_counter() - start)
-    return framed(result.pictures[0]), note, _shown(result, 0, request, draft=True)
+    note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, draft=True)
+    return framed(shown.picture), note, shown
 
 
 @guard
