@@ -204,6 +204,10 @@ def test_paint_shows_where_it_was_drawn(model: AnomalyModel) -> None:
     assert not none.any() and np.array_equal(np.asarray(clean)[..., 0], np.asarray(ground))
     frame, note = handlers.paint(ground, strokes, 5)
     assert 'class="at-heat"' in frame and "Unusual" in note
+    assert handlers.follow(ground, strokes, 5, strokes) == (gr.skip(),) * 3
+    frame, note, erased = handlers.follow(ground, strokes, 5, "others")
+    assert 'class="at-heat"' in frame and "Unusual" in note and erased is None
+    assert "at-heat" in handlers.follow(ground, "", 5, "")[0]  # an empty tile is not one that was erased
 
 
 def test_nothing_to_erase_gets_a_sentence() -> None:

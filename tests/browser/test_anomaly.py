@@ -102,14 +102,19 @@ def test_the_heat_map_fades(page: Page) -> None:
     assert float(page.evaluate(shown)) == 0
 
 
-def test_the_score_follows_the_brush(page: Page) -> None:
-    section(page, "Paint a defect", "#anomaly-pad")
-    clean = score(page, "#anomaly-painted-note")
+def paint(page: Page) -> None:
+    """A line across the tile."""
     box = page.locator("#anomaly-pad .pad-canvas").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.65 * box["height"], steps=12)
     page.mouse.up()
+
+
+def test_the_score_follows_the_brush(page: Page) -> None:
+    section(page, "Paint a defect", "#anomaly-pad")
+    clean = score(page, "#anomaly-painted-note")
+    paint(page)
     page.wait_for_function(
         "old => +/Score (-?[\\d.]+)/.exec(document.querySelector('#anomaly-painted-note').innerText)[1] > old + 0.3",
         arg=clean,
@@ -118,6 +123,17 @@ def test_the_score_follows_the_brush(page: Page) -> None:
     page.click("#anomaly-erase-painted")
     page.wait_for_function("document.querySelector('#anomaly-painted-note').innerText.includes('own normal version')")
     assert score(page, "#anomaly-painted-note") < painted
+
+
+def test_what_is_erased_at_once_stays_erased(page: Page) -> None:
+    section(page, "Paint a defect", "#anomaly-pad")
+    clean = score(page, "#anomaly-painted-note")
+    paint(page)
+    page.click("#anomaly-erase-painted")
+    page.wait_for_function("document.querySelector('#anomaly-painted-note').innerText.includes('own normal version')")
+    page.wait_for_timeout(2000)
+    assert "own normal version" in page.locator("#anomaly-painted-note").inner_text()
+    assert score(page, "#anomaly-painted-note") < clean + 1
 
 
 def test_own_normal_pictures_make_a_detector_that_nobody_else_sees(visit: Visit) -> None:

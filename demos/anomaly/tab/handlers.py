@@ -199,6 +199,17 @@ def paint(ground: Image.Image | None, strokes: str | None, percent: float) -> tu
 
 
 @guard
+def follow(ground: Image.Image | None, strokes: str | None, percent: float, erased: str | None) -> tuple[Any, ...]:
+    """Frame and verdict as by `paint`, and no strokes that were `erased`.
+
+    An answer about strokes that were erased while it waited for its turn would take the erased tile away again.
+    """
+    if strokes and strokes == erased:
+        return gr.skip(), gr.skip(), gr.skip()
+    return *paint(ground, strokes, percent), None
+
+
+@guard
 def another_tile(page: gr.Request, seed: int | None) -> Iterator[tuple[Any, ...]]:
     """A new normal tile from the model, drawn step by step: ground, its picture, frame, bar."""
     try:
@@ -219,13 +230,14 @@ def another_tile(page: gr.Request, seed: int | None) -> Iterator[tuple[Any, ...]
 def erase_painted(
     page: gr.Request, ground: Image.Image | None, strokes: str | None, seed: int | None, percent: float
 ) -> Iterator[tuple[Any, ...]]:
-    """The painted tile as the model would have it, drawn step by step: frame, verdict, bar."""
+    """The painted tile as the model would have it, drawn step by step: frame, verdict, bar, the erased strokes."""
     picture, where = painted(ground or first_ground(), strokes)
     found = model().inspect(picture, SHIPPED, false_alarm_rate=rate_of(percent))
     mask = np.maximum(where, (found.heat > found.threshold) * found.anomalous)
     if not mask.any():
         raise ValueError("Paint a defect on the tile first; then there is something to erase.")
-    yield from _erase(page, picture, mask, seed, percent)
+    for shown in _erase(page, picture, mask, seed, percent):
+        yield *shown, strokes
 
 
 @guard

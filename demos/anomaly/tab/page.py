@@ -82,7 +82,7 @@ def _inspect() -> dict[str, Any]:
 
 def _paint() -> None:
     gr.Markdown("Paint a crack, a pit or a stain on the tile: the score follows the brush.")
-    ground = gr.State(None)
+    ground, erased = gr.State(None), gr.State(None)
     with gr.Row():
         with gr.Column(min_width=320):
             under = gr.HTML(elem_id="anomaly-ground", elem_classes="at-offstage")
@@ -100,10 +100,12 @@ def _paint() -> None:
     percent = gr.Slider(0.1, 30, 5, step=0.1, label="False alarms allowed, %", info="Of normal tiles.")
     lane: dict[str, Any] = {"concurrency_id": "anomaly", "concurrency_limit": 1, "api_visibility": "private"}
     inputs = [ground, pad, percent]
-    live(pad, on.paint, inputs, [frame, note], [percent.input], **lane)
+    live(pad, on.follow, [*inputs, erased], [frame, note, erased], **lane)
+    percent.input(on.paint, inputs, [frame, note], trigger_mode="always_last", show_progress="hidden", **lane)
     erase.click(
-        on.erase_painted, [ground, pad, seed.number, percent], [frame, note, progress], show_progress="hidden", **lane
-    )
+        on.erase_painted, [ground, pad, seed.number, percent], [frame, note, progress, erased],
+        show_progress="hidden", **lane,
+    )  # fmt: skip
     made = another.click(on.another_tile, seed.number, [ground, under, frame, progress], show_progress="hidden", **lane)
     made.success(on.paint, inputs, [frame, note], show_progress="hidden", **lane)
     halt.click(stop, queue=False, show_progress="hidden", api_visibility="private")
