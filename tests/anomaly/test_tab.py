@@ -23,6 +23,8 @@ from demos.anomaly import tab
 from demos.anomaly.densities import DENSITIES, FlowDensity
 from demos.anomaly.model import AnomalyModel
 from demos.anomaly.tab import endpoints, handlers, many
+from demos.ui.controls import bar
+from demos.ui.events import JOBS
 from tests.anomaly.conftest import spoiled, surface
 from tests.conftest import serving
 
@@ -208,6 +210,20 @@ def test_paint_shows_where_it_was_drawn(model: AnomalyModel) -> None:
     frame, note, erased = handlers.follow(ground, strokes, 5, "others")
     assert 'class="at-heat"' in frame and "Unusual" in note and erased is None
     assert "at-heat" in handlers.follow(ground, "", 5, "")[0]  # an empty tile is not one that was erased
+
+
+def test_stop_brings_the_painted_tile_back() -> None:
+    ground = Image.fromarray(surface(5, 256, 256))
+    strokes = '{"strokes": [{"points": [[250, 250], [262, 262]], "width": 40}]}'
+    page, painted = gr.Request(session_hash="mine"), handlers.paint(ground, strokes, 5)[0]
+    to_the_end = list(handlers.erase_painted(page, ground, strokes, 0, 5))
+    assert [erased for *_, erased in to_the_end[:-1]] == [gr.skip()] * (len(to_the_end) - 1)
+    assert to_the_end[-1][3] == strokes and to_the_end[-1][0] != painted
+    steps = handlers.erase_painted(page, ground, strokes, 0, 5)
+    next(steps)
+    assert JOBS.stop(page, "anomaly") == 1
+    frame, note, progress, erased = list(steps)[-1]
+    assert frame == painted and "Unusual" in note and progress == bar(None) and erased == gr.skip()
 
 
 def test_nothing_to_erase_gets_a_sentence() -> None:

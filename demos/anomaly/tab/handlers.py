@@ -230,14 +230,17 @@ def another_tile(page: gr.Request, seed: int | None) -> Iterator[tuple[Any, ...]
 def erase_painted(
     page: gr.Request, ground: Image.Image | None, strokes: str | None, seed: int | None, percent: float
 ) -> Iterator[tuple[Any, ...]]:
-    """The painted tile as the model would have it, drawn step by step: frame, verdict, bar, the erased strokes."""
+    """The painted tile as the model would have it, drawn step by step: frame, verdict, bar, the erased strokes.
+
+    Strokes are erased once the last step is done; `Stop` before that leaves them.
+    """
     picture, where = painted(ground or first_ground(), strokes)
     found = model().inspect(picture, SHIPPED, false_alarm_rate=rate_of(percent))
     mask = np.maximum(where, (found.heat > found.threshold) * found.anomalous)
     if not mask.any():
         raise ValueError("Paint a defect on the tile first; then there is something to erase.")
-    for shown in _erase(page, picture, mask, seed, percent):
-        yield *shown, strokes
+    for frame, note, state, erased in _erase(page, picture, mask, seed, percent):
+        yield frame, note, state, strokes if erased else gr.skip()
 
 
 @guard
@@ -249,22 +252,28 @@ def erase_file(page: gr.Request, file: str | None, seed: int | None, percent: fl
     mask = (found.heat > found.threshold) * found.anomalous
     if not mask.any():
         raise ValueError("Nothing in this picture is unusual for a magnetic tile, so there is nothing to erase.")
-    yield from _erase(page, Image.fromarray(found.picture), mask, seed, percent)
+    for *shown, _ in _erase(page, Image.fromarray(found.picture), mask, seed, percent):
+        yield tuple(shown)
 
 
 def _erase(
     page: gr.Request, picture: Image.Image, mask: np.ndarray, seed: int | None, percent: float
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[tuple[Any, Any, Any, bool]]:
+    """Frame, verdict, bar and whether it is done. `Stop` brings the picture itself back."""
+
+    def judged(picture: Any) -> tuple[str, str]:
+        found = model().inspect(picture, SHIPPED, false_alarm_rate=rate_of(percent))
+        return view(found), verdict(found)
+
     try:
         with JOBS.running(page, "anomaly") as token:
             job = functools.partial(model().erase, picture, mask.astype(np.float32), seed)
             for event in stream(lambda on_step: job(on_step=on_step), token):
                 if isinstance(event, Step):
                     frame = plain(event.preview, "The tile in the making") if event.preview else gr.skip()
-                    yield frame, gr.skip(), bar(event.i, event.n)
+                    yield frame, gr.skip(), bar(event.i, event.n), False
                     continue
-                found = model().inspect(event.value, SHIPPED, false_alarm_rate=rate_of(percent))
-                note = "The model's own normal version.\n\n" + verdict(found)
-                yield view(found), note, bar(None)
+                frame, note = judged(event.value)
+                yield frame, "The model's own normal version.\n\n" + note, bar(None), True
     except Cancelled:
-        yield gr.skip(), gr.skip(), bar(None)
+        yield *judged(picture), bar(None), False
