@@ -44,9 +44,9 @@ def measure_ours(model: SketchModel, runs: int, steps: tuple[int, ...] = (1, 2, 
     timed("Atelier: four variations, 8 steps, 512 px", lambda: model.draw(cat, Settings("cat"), count=4, size=512))
     latents = model.sampler.noise([0])
     with autocast(model.device):
-        small = model.sampler.decode(latents)
+        small = model.sampler.autoencoder.from_latent(latents)
         large = model.sampler.upscale(small)
-    timed("– decoder alone, to 128 px", lambda: model.sampler.decode(latents))
+    timed("– decoder alone, to 128 px", lambda: model.sampler.autoencoder.from_latent(latents))
     timed("– upscaler alone, 128 to 256 px", lambda: model.sampler.upscale(small))
     timed("– upscaler alone, 256 to 512 px", lambda: model.sampler.upscale(large))
     return rows

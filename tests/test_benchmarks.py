@@ -21,6 +21,7 @@ from demos.anomaly.model import AnomalyModel
 from demos.sketch.data import Pictograms
 from demos.sketch.model import SketchModel
 from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.palette import Palette
 from demos.sketch.unet import SketchUNet
 from demos.style.model import StyleModel
 from demos.ui.files import served
@@ -34,6 +35,7 @@ def tiny_checkpoint(folder: Path) -> Path:
         "unet": SketchUNet(widths=(16, 32), embedding=24, word_channels=8, vocabulary=("cat",), distilled=True),
         "upscaler": Upscaler(width=8, depth=1),
         "flow": SketchUNet(widths=(16, 32), embedding=24, word_channels=8, vocabulary=("cat",)),
+        "palette": Palette(),
     }
     for name, network in parts.items():
         network.save_pretrained(folder / name)

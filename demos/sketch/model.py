@@ -267,19 +267,22 @@ class SketchModel:
         project: Callable[[Tensor, float], Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
         def each(i: int, n: int, estimate: Tensor) -> None:
-            report(on_step, i, n, lambda: to_pictures(self.sampler.decode(estimate[:4])))
+            report(on_step, i, n, lambda: to_pictures(self._decode(job, estimate[:4])))
 
         return self.sampler.latents(
             job.drawing, job.words, job.style, x,
             steps=job.steps, lines=job.lines, text=job.text, start=start, project=project, on_step=each,
         )  # fmt: skip
 
+    def _decode(self, job: _Job, latents: Tensor) -> Tensor:
+        return self.sampler.decode(latents, job.drawing[: len(latents)], job.style[: len(latents)])
+
     def _finish(self, job: _Job, latents: Tensor, size: int) -> Pictures:
         if size not in (128, 256, 512):
             raise ValueError("“size” must be 128, 256 or 512.")
         pictures = []
         for part in latents.split(4):
-            x = self.sampler.decode(part)
+            x = self._decode(job, part)
             while x.shape[-1] < size:
                 x = self.sampler.upscale(x)
             pictures += to_pictures(x)

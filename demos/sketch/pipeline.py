@@ -8,6 +8,7 @@ from typing import ClassVar
 from diffusers import DiffusionPipeline
 
 from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.palette import Palette
 from demos.sketch.sampler import PARTS, SketchSampler
 from demos.sketch.unet import SketchUNet
 
@@ -15,15 +16,20 @@ __all__ = ["SketchPipeline"]
 
 
 class SketchPipeline(SketchSampler, DiffusionPipeline):
-    """`SketchSampler` whose parts are the pipeline's components; `flow` may be missing."""
+    """`SketchSampler` whose parts are the pipeline's components; `flow` and `palette` may be missing."""
 
-    _optional_components: ClassVar = ["flow"]
+    _optional_components: ClassVar = ["flow", "palette"]
 
     def __init__(
-        self, autoencoder: Autoencoder, unet: SketchUNet, upscaler: Upscaler, flow: SketchUNet | None = None
+        self,
+        autoencoder: Autoencoder,
+        unet: SketchUNet,
+        upscaler: Upscaler,
+        flow: SketchUNet | None = None,
+        palette: Palette | None = None,
     ) -> None:
         DiffusionPipeline.__init__(self)
-        self.register_modules(autoencoder=autoencoder, unet=unet, upscaler=upscaler, flow=flow)
+        self.register_modules(autoencoder=autoencoder, unet=unet, upscaler=upscaler, flow=flow, palette=palette)
 
     @classmethod
     def from_parts(cls, folder: Path) -> SketchPipeline:

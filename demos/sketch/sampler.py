@@ -21,6 +21,7 @@ from torch import Tensor
 
 from demos.families.score import Velocity, euler, schedule
 from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.palette import Palette
 from demos.sketch.unet import SketchUNet
 
 __all__ = ["FINISHED", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "extrapolated", "guided"]
@@ -31,7 +32,9 @@ TYPICAL_LINES, TYPICAL_TEXT = 1.5, 2.0
 """The usual weights of the drawing and of the words."""
 CALM = 0.92
 """Guidance is off from the noise, t = 1, down to this time."""
-PARTS = {"autoencoder": Autoencoder, "unet": SketchUNet, "upscaler": Upscaler, "flow": SketchUNet}
+PARTS = {
+    "autoencoder": Autoencoder, "unet": SketchUNet, "upscaler": Upscaler, "flow": SketchUNet, "palette": Palette,
+}  # fmt: skip
 """The folders of a checkpoint."""
 
 
@@ -81,15 +84,22 @@ def extrapolated(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor
 
 
 class SketchSampler:
-    """Autoencoder, velocity networks and upscaler.
+    """Autoencoder, velocity networks, upscaler and the colours of flat styles.
 
-    `flow` is the undistilled network; without it `unet` draws whatever the number of steps.
+    `flow` is the undistilled network; without it `unet` draws whatever the number of steps. Without `palette` colours
+    stay as they were drawn.
     """
 
     def __init__(
-        self, autoencoder: Autoencoder, unet: SketchUNet, upscaler: Upscaler, flow: SketchUNet | None = None
+        self,
+        autoencoder: Autoencoder,
+        unet: SketchUNet,
+        upscaler: Upscaler,
+        flow: SketchUNet | None = None,
+        palette: Palette | None = None,
     ) -> None:
         self.autoencoder, self.unet, self.upscaler, self.flow = autoencoder, unet, upscaler, flow
+        self.palette = palette
 
     def noise(self, seeds: list[int]) -> Tensor:
         """Standard normal latents `(n, Z, 16, 16)`, drawn on the CPU: a seed means the same on every device."""
@@ -129,9 +139,15 @@ class SketchSampler:
         return euler(velocity, noise, schedule(steps, start), order=order, project=project, on_step=on_step)
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Premultiplied RGBA pictures `(B, 4, 128, 128)` in [-1, 1]."""
-        return self.autoencoder.from_latent(latents)
+    def decode(self, latents: Tensor, drawing: Tensor, style: Tensor) -> Tensor:
+        """Premultiplied RGBA pictures `(B, 4, 128, 128)` in [-1, 1].
+
+        Where the drawing has colour strokes its colours count, else those of the style if it is a flat one.
+        """
+        pictures = self.autoencoder.from_latent(latents)
+        if self.palette is None:
+            return pictures
+        return self.palette(pictures, style * ~drawing[:, 4].flatten(1).any(1, keepdim=True))
 
     @torch.inference_mode()
     def upscale(self, pictures: Tensor) -> Tensor:
@@ -140,4 +156,5 @@ class SketchSampler:
 
     def generate(self, drawing: Tensor, words: Tensor, style: Tensor, seeds: list[int], **settings: float) -> Tensor:
         """Pictures `(B, 4, 128, 128)` in [-1, 1]: `latents` from the noise of `seeds`, decoded."""
-        return self.decode(self.latents(drawing, words, style, self.noise(seeds), **settings))  # pyright: ignore
+        latents = self.latents(drawing, words, style, self.noise(seeds), **settings)  # pyright: ignore
+        return self.decode(latents, drawing, style)

@@ -4,6 +4,7 @@
     python -m demos.sketch.train flow --data DIR
     python -m demos.sketch.train student --data DIR
     python -m demos.sketch.train upscaler --data DIR
+    python -m demos.sketch.train palette --data DIR
 
 A stage keeps its state, its log and a contact sheet of its progress in `--runs`, goes on from there when it is called
 again, and writes its weights to `--out` when it ends.
@@ -38,6 +39,7 @@ from demos.sketch.batches import (
 )
 from demos.sketch.data import STYLES, Pictograms, load_pictograms
 from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.palette import FLAT, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
 from demos.sketch.sampler import PARTS, TYPICAL_LINES, TYPICAL_TEXT, extrapolated, guided
 from demos.sketch.unet import SketchUNet
@@ -47,12 +49,12 @@ __all__ = ["PRESETS", "STAGES", "main"]
 
 PRESETS = {
     "cpu": Preset(
-        {"autoencoder": 64, "flow": 32, "student": 32, "upscaler": 16},
-        {"autoencoder": 40, "flow": 150, "student": 24, "upscaler": 10},
+        {"autoencoder": 64, "flow": 32, "student": 32, "upscaler": 16, "palette": 1},
+        {"autoencoder": 40, "flow": 150, "student": 24, "upscaler": 10, "palette": 1},
     ),
     "gpu": Preset(
-        {"autoencoder": 512, "flow": 512, "student": 512, "upscaler": 128},
-        {"autoencoder": 5, "flow": 12, "student": 6, "upscaler": 2},
+        {"autoencoder": 512, "flow": 512, "student": 512, "upscaler": 128, "palette": 1},
+        {"autoencoder": 5, "flow": 12, "student": 6, "upscaler": 2, "palette": 1},
     ),
 }
 
@@ -275,11 +277,21 @@ def train_upscaler(run: Run) -> None:
     run.write("upscaler", ema)
 
 
+def train_palette(run: Run) -> None:
+    """Where colours move in each flat style; it has no steps."""
+    model, data = run.started(Palette()), pictograms(run)
+    train, _ = data.split()
+    of_style = [train[data.style[train] == STYLES.index(name)] for name in FLAT]
+    model.table.copy_(torch.from_numpy(np.stack([mean_shift(data.pixels[i]) for i in of_style])).flatten(2))
+    run.write("palette", model)
+
+
 STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": train_autoencoder,
     "flow": train_flow,
     "student": train_student,
     "upscaler": train_upscaler,
+    "palette": train_palette,
 }
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
+from demos.sketch.data import STYLES
 from demos.sketch.networks import Autoencoder, Upscaler
+from demos.sketch.palette import FLAT, GRID, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
 from demos.sketch.sampler import FINISHED, guided
 from demos.sketch.unet import SketchUNet
@@ -208,6 +211,40 @@ def test_networks_are_saved_and_loaded(make: Any, tmp_path: Path) -> None:
     assert torch.allclose(run(half), run(again), atol=0.05, rtol=0.05)
 
 
+class TestPalette:
+    """Colours of flat styles."""
+
+    def test_colours_move_to_the_nearest_that_the_pictures_have(self) -> None:
+        pixels = np.zeros((2, 8, 8, 4), np.uint8)
+        pixels[0], pixels[1, :4] = (200, 30, 40, 255), (30, 60, 220, 255)
+        table = mean_shift(pixels)
+        assert table.shape == (3, GRID, GRID, GRID) and table.min() >= 0 and table.max() <= 1
+
+        def moved(*colour: float) -> np.ndarray:
+            r, g, b = np.rint(np.array(colour) / 255 * (GRID - 1)).astype(int)
+            return 255 * table[:, r, g, b]
+
+        assert np.abs(moved(215, 45, 25) - (200, 30, 40)).max() < 6
+        assert np.abs(moved(20, 75, 205) - (30, 60, 220)).max() < 6
+        assert np.abs(moved(40, 200, 60) - (40, 200, 60)).max() < 6  # far from both: it stays
+
+    def test_a_style_counts_by_its_weight_and_others_stay(self) -> None:
+        palette = Palette()
+        x = numbers(3, 4, 16, 16).tanh().clamp(min=-0.9)
+        x[:, :3] = torch.minimum(x[:, :3], x[:, 3:])  # premultiplied
+        x[:, 3, :4], x[:, :3, :4] = -1, -1  # transparent
+        style = torch.eye(6)[[STYLES.index("twemoji"), STYLES.index("noto"), STYLES.index("twemoji")]]
+        style[2] = (style[1] + style[2]) / 2
+        assert torch.allclose(palette(x, style), x, atol=1e-5)  # at first every colour is its own
+        palette.table[FLAT.index("twemoji")] = 0.5
+        full, none, half = palette(x, style)
+        alpha = (x[0, 3:] + 1) / 2
+        assert torch.allclose((full[:3] + 1) / 2, 0.5 * alpha.expand(3, -1, -1), atol=1e-5)
+        assert torch.allclose(none, x[1], atol=1e-5)
+        assert torch.allclose(half, (palette(x[2:], style[:1])[0] + x[2]) / 2, atol=1e-5)
+        assert torch.equal(full[3], x[0, 3]) and (full[:, :4] == -1).all()
+
+
 class TestPipeline:
     """All networks together."""
 
@@ -241,7 +278,7 @@ class TestPipeline:
 
     def test_what_is_finished_is_left_to_the_undistilled_network(self, tmp_path: Path) -> None:
         unet, flow = tiny_unet(distilled=True), tiny_unet()
-        both = SketchPipeline(tiny_autoencoder(), unet, tiny_upscaler(), flow)
+        both = SketchPipeline(tiny_autoencoder(), unet, tiny_upscaler(), flow, Palette())
         both.save_pretrained(tmp_path)
         both = SketchPipeline.from_parts(tmp_path)
         assert both.flow is not None
@@ -254,6 +291,18 @@ class TestPipeline:
         student = SketchPipeline(both.autoencoder, both.unet, both.upscaler)
         student.generate(**given(), seeds=[1, 2], steps=FINISHED)
         assert calls[-FINISHED:] == [True] * FINISHED
+
+    def test_colour_strokes_count_more_than_the_colours_of_the_style(self, pipeline: SketchPipeline) -> None:
+        palette = Palette()
+        palette.table.fill_(0.5)
+        pipeline.register_modules(palette=palette)
+        drawing = numbers(2, 5, 128, 128).sigmoid()
+        drawing[1, 1:] = 0
+        style = torch.eye(6)[[STYLES.index("twemoji")] * 2]
+        latents = numbers(2, 4, 16, 16)
+        own = pipeline.autoencoder.from_latent(latents)
+        coloured, plain = pipeline.decode(latents, drawing, style)
+        assert torch.allclose(coloured, own[0], atol=1e-5) and not torch.allclose(plain, own[1], atol=0.1)
 
     def test_weights_of_one_are_the_plain_conditional_velocity(self, pipeline: SketchPipeline) -> None:
         unet, it = pipeline.unet, given()

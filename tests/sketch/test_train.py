@@ -14,12 +14,15 @@ from PIL import Image, ImageDraw
 from demos.core.checkpoint import load_network
 from demos.sketch import train
 from demos.sketch.model import Settings, SketchModel
+from demos.sketch.palette import FLAT
 from demos.sketch.unet import SketchUNet
+
+RED = (200, 30, 40)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive of discs of many colours and sizes, 110 concepts in one style, of which a hundred are held out."""
+    """An archive of discs of many colours and sizes, 110 concepts (a hundred held out), and some red squares."""
     folder = tmp_path_factory.mktemp("data")
     with zipfile.ZipFile(folder / "emoji.zip", "w") as files:
         rows = [f"{i:04x},disc {i},Shapes,round|thing" for i in range(110)]
@@ -30,13 +33,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             buffer = io.BytesIO()
             picture.save(buffer, "WEBP", lossless=True)
             files.writestr(f"emoji/fluent_3d/{i:04x}.webp", buffer.getvalue())
+            if i % 10 == 0:
+                flat = io.BytesIO()
+                Image.new("RGBA", (128, 128), RED).save(flat, "WEBP", lossless=True)
+                for style in FLAT:
+                    files.writestr(f"emoji/{style}/{i:04x}.webp", flat.getvalue())
     return folder
 
 
-def trained(data: Path, tmp: Path, stage: str, steps: int = 2) -> list[dict[str, float]]:
-    """Train a stage for so many steps of four pictures; the lines of its log."""
+def run(data: Path, tmp: Path, stage: str, steps: int = 2) -> None:
+    """Train a stage for so many steps of four pictures."""
     options = ["--data", data, "--out", tmp / "out", "--runs", tmp / "runs", "--steps", steps, "--batch", 4]
     train.main([stage, *map(str, options)])
+
+
+def trained(data: Path, tmp: Path, stage: str, steps: int = 2) -> list[dict[str, float]]:
+    """The lines of a stage's log."""
+    run(data, tmp, stage, steps)
     return [json.loads(line) for line in (tmp / "runs" / stage / "log.jsonl").read_text().splitlines()]
 
 
@@ -59,6 +72,7 @@ def test_the_stages_make_a_model_that_draws(data: Path, tmp_path: Path) -> None:
     assert [load_network(SketchUNet, out / name).config["distilled"] for name in ("flow", "unet")] == [False, True]
     assert torch.equal(weights(out / "flow"), before)
     assert trained(data, tmp_path, "upscaler")[-1]["bicubic"] > 0
+    run(data, tmp_path, "palette")
     drawn = SketchModel.load(out).draw(None, Settings("disc", steps=2))
     assert drawn.pictures[0].size == (256, 256) and drawn.pictures[0].mode == "RGBA"
 
