@@ -10,11 +10,12 @@ from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import hash_bytes
 from gradio.route_utils import API_PREFIX
 from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import encode_file_path
 
+from demos.core.checkpoint import atomic
 from demos.core.media import read_data_uri
 
 __all__ = ["bundled", "picture_file", "served", "uploaded"]
@@ -48,8 +49,17 @@ def picture_file(image: Any) -> Path | bytes:
 
 
 def served(data: bytes, name: str) -> gr.FileData:
-    """Put `data` into Gradio's cache as a file called `name`, where visitors can fetch it until `delete_cache`."""
-    path = save_bytes_to_cache(data, name, cache_dir=get_upload_folder())
+    """Put `data` into Gradio's cache as a file called `name`, where visitors can fetch it until `delete_cache`.
+
+    A file that is there already is not written again: another visitor with the same result may be fetching it.
+    """
+    file = Path(get_upload_folder(), hash_bytes(data), Path(name).name).resolve()
+    if file.exists():
+        file.touch()
+    else:
+        with atomic(file) as part:
+            part.write_bytes(data)
+    path = str(file)
     page = LocalContext.blocks.get(None)
     if page is not None:
         page.upload_file_set.add(path)

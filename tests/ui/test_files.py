@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from gradio.utils import get_upload_folder, is_in_or_equal
 
-from demos.ui.files import bundled, uploaded
+from demos.ui.files import bundled, served, uploaded
 
 
 def test_what_came_with_the_app_is_copied_to_where_visitors_can_fetch_it(tmp_path: Path) -> None:
@@ -22,3 +23,15 @@ def test_what_came_with_the_app_is_copied_to_where_visitors_can_fetch_it(tmp_pat
         bundled(tmp_path / "missing.jpg")
     with pytest.raises(ValueError, match="not uploaded"):
         uploaded(tmp_path / "tower.jpg")
+
+
+def test_visitors_with_the_same_result_at_once_all_get_it_whole() -> None:
+    data = bytes(range(256)) * 8000
+
+    def fetched(_: int) -> bytes:
+        return Path(served(data, "same.bin").path).read_bytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found == data for found in pool.map(fetched, range(200)))
+    (left,) = Path(served(data, "same.bin").path).parent.iterdir()
+    assert left.name == "same.bin"
