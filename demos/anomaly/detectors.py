@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from demos.anomaly.calibration import auroc, bootstrap, p_values, threshold
 from demos.anomaly.densities import DENSITIES
 from demos.anomaly.features import VIEWS, Scale, Seen, rows_of
+from demos.core.atomic import atomic
 from demos.core.cancel import OnStep, report
-from demos.core.checkpoint import atomic, read_header, verify
+from demos.core.checkpoint import read_header, verify
 
 __all__ = ["About", "Detector", "Held", "fit_detector", "load_detector", "save_detector"]
 

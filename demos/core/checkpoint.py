@@ -5,13 +5,11 @@ numbers. Everything is checked against the header before loading: a corrupt or h
 one sentence, never in a crash or in half-loaded weights. Format: https://github.com/huggingface/safetensors
 """
 
-import contextlib
 import json
 import math
 import os
 import struct
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,13 +18,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from demos.core.atomic import atomic
 from demos.core.network import ModelMixin
 
 __all__ = [
     "MAX_SHARD_BYTES",
     "ROOT",
     "TensorSpec",
-    "atomic",
     "find",
     "load_network",
     "load_weights",
@@ -209,21 +207,6 @@ def load_network(kind: type[Network], folder: Path, device: str | torch.device =
     network: Any = kind.from_config(read_config(folder))
     load_weights(network, folder)
     return network.float().eval().requires_grad_(False).to(device)
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it if the block succeeds and removed if it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_weights(

@@ -29,7 +29,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demos.core.checkpoint import atomic, load_network
+from demos.core.atomic import atomic
+from demos.core.checkpoint import load_network
 from demos.core.fit import fit
 from demos.core.network import ModelMixin
 from demos.core.stages import Preset, Run, train_stage

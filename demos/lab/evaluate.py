@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demos.core.checkpoint import atomic
+from demos.core.atomic import atomic
 from demos.core.metrics import auroc, frechet_distance, overlap
 from demos.lab.garments.data import LABELS, NO_LABEL, load_pictures, scaled
 from demos.lab.garments.kinds import KINDS, bits, draw

@@ -28,7 +28,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from demos.core.checkpoint import atomic
+from demos.core.atomic import atomic
 from demos.core.fit import Budget, fit
 from demos.lab.evaluate import SAMPLES, compared, features, rounded
 from demos.lab.garments.data import DIMENSIONS, LABELS, NO_LABEL, bits_per_dim, load_pictures, scaled

@@ -15,7 +15,7 @@ from gradio.route_utils import API_PREFIX
 from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import encode_file_path
 
-from demos.core.checkpoint import atomic
+from demos.core.atomic import atomic
 from demos.core.media import read_data_uri
 
 __all__ = ["bundled", "picture_file", "served", "uploaded"]

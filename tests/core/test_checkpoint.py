@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from demos.core import checkpoint
+from demos.core.atomic import atomic
 from demos.core.checkpoint import (
-    atomic,
     find,
     load_weights,
     read_config,
