@@ -36,6 +36,8 @@ class Palette(ModelMixin):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Pictures `(B, 4, H, W)` in [-1, 1], premultiplied, moved as far as the weights `(B, styles)` say."""
         weights = style[:, [STYLES.index(name) for name in self.config["flat"]]]
+        if not weights.any():
+            return x
         alpha = (x[:, 3:].float() + 1) / 2
         colour = ((x[:, :3].float() + 1) / 2 / alpha.clamp_min(0.02)).clamp(0, 1)
         at = (2 * colour - 1).flip(1).permute(0, 2, 3, 1)[:, None]  # the table's last axis, blue, comes first

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from demos.core.checkpoint import load_network
 from demos.sketch import train
 from demos.sketch.model import Settings, SketchModel
-from demos.sketch.palette import FLAT
+from demos.sketch.palette import FLAT, Palette
 from demos.sketch.unet import SketchUNet
 
 RED = (200, 30, 40)
@@ -73,6 +73,7 @@ def test_the_stages_make_a_model_that_draws(data: Path, tmp_path: Path) -> None:
     assert torch.equal(weights(out / "flow"), before)
     assert trained(data, tmp_path, "upscaler")[-1]["bicubic"] > 0
     run(data, tmp_path, "palette")
+    assert not torch.allclose(load_network(Palette, out / "palette").table, Palette().table, atol=0.01)
     drawn = SketchModel.load(out).draw(None, Settings("disc", steps=2))
     assert drawn.pictures[0].size == (256, 256) and drawn.pictures[0].mode == "RGBA"
 
