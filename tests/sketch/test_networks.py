@@ -16,7 +16,7 @@ from demos.sketch.data import STYLES
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import FLAT, GRID, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.sampler import FINISHED, guided
+from demos.sketch.sampler import DRAFT, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -67,7 +67,7 @@ def given(n: int = 2) -> Networks:
 
 
 def velocity(unet: SketchUNet, words: Tensor | None = None, **student: Tensor) -> Tensor:
-    it, x, t = given(), numbers(2, 4, 16, 16, seed=3), torch.tensor([0.9, 0.2])
+    it, x, t = given(), numbers(2, 4, 16, 16, seed=3), torch.tensor([0.8, 0.2])
     words = it["words"] if words is None else words
     return unet(x, t, unet.encode_condition(it["drawing"]), words, it["style"], **student)
 
@@ -140,7 +140,7 @@ class TestSketchUNet:
 
     @pytest.mark.parametrize("condition", ["drawing", "words", "style", "t"])
     def test_every_condition_matters(self, condition: str) -> None:
-        unet, it = tiny_unet(), {**given(), "t": torch.tensor([0.9, 0.2])}
+        unet, it = tiny_unet(), {**given(), "t": torch.tensor([0.8, 0.2])}
         other = {"drawing": numbers(2, 5, 128, 128, seed=8).sigmoid(), "words": torch.tensor([[2, 0, 0], [4, 1, 0]])}
         other |= {"style": torch.eye(6)[[1, 2]], "t": torch.tensor([0.4, 0.7])}
 
@@ -167,7 +167,7 @@ class TestSketchUNet:
 
     def test_the_entries_of_a_batch_are_independent(self) -> None:
         unet, it, x = tiny_unet(), given(), numbers(2, 4, 16, 16, seed=3)
-        both = unet(x, torch.tensor([0.9, 0.2]), unet.encode_condition(it["drawing"]), it["words"], it["style"])
+        both = unet(x, torch.tensor([0.8, 0.2]), unet.encode_condition(it["drawing"]), it["words"], it["style"])
         features = unet.encode_condition(it["drawing"][1:])
         alone = unet(x[1:], torch.tensor([0.2]), features, it["words"][1:], it["style"][1:])
         assert torch.allclose(both[1:], alone, atol=1e-4)
@@ -276,7 +276,7 @@ class TestPipeline:
         assert torch.equal(pipeline.generate(**given(), **settings), again.generate(**given(), **settings))
         assert again.flow is None
 
-    def test_what_is_finished_is_left_to_the_undistilled_network(self, tmp_path: Path) -> None:
+    def test_the_student_draws_drafts_and_the_flow_all_else(self, tmp_path: Path) -> None:
         unet, flow = tiny_unet(distilled=True), tiny_unet()
         both = SketchPipeline(tiny_autoencoder(), unet, tiny_upscaler(), flow, Palette())
         both.save_pretrained(tmp_path)
@@ -285,12 +285,14 @@ class TestPipeline:
         calls: list[bool] = []
         for network in (both.unet, both.flow):
             network.register_forward_hook(lambda module, *_: calls.append(cast(SketchUNet, module).config["distilled"]))
-        for steps in (1, FINISHED - 1, FINISHED, 30):
+        for steps in (1, DRAFT, DRAFT + 1, 8):
             both.generate(**given(), seeds=[1, 2], steps=steps)
-        assert calls == [True] * FINISHED + [False] * (FINISHED + 30)
+        assert calls == [True] * (1 + DRAFT) + [False] * (DRAFT + 1 + 8)
+        both.latents(**given(), noise=both.noise([1, 2]), steps=DRAFT, start=0.5)
+        assert not any(calls[-DRAFT:])
         student = SketchPipeline(both.autoencoder, both.unet, both.upscaler)
-        student.generate(**given(), seeds=[1, 2], steps=FINISHED)
-        assert calls[-FINISHED:] == [True] * FINISHED
+        student.generate(**given(), seeds=[1, 2], steps=8)
+        assert calls[-8:] == [True] * 8
 
     def test_colour_strokes_count_more_than_the_colours_of_the_style(self, pipeline: SketchPipeline) -> None:
         palette = Palette()
@@ -306,7 +308,7 @@ class TestPipeline:
 
     def test_weights_of_one_are_the_plain_conditional_velocity(self, pipeline: SketchPipeline) -> None:
         unet, it = pipeline.unet, given()
-        x, t = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.9, 0.2])
+        x, t = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.8, 0.2])
         with torch.no_grad():
             mixed = guided(unet, **it, lines=1.0, text=1.0)(x, t, t)
             assert torch.allclose(mixed, velocity(unet), atol=1e-4)
@@ -322,7 +324,7 @@ class TestPipeline:
         unet, it = tiny_unet(), given()
         sizes: list[int] = []
         unet.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
-        x, late, early = numbers(2, 4, 16, 16, seed=3), torch.tensor([1.0, 0.93]), torch.tensor([0.9, 0.2])
+        x, late, early = numbers(2, 4, 16, 16, seed=3), torch.tensor([1.0, 0.93]), torch.tensor([0.8, 0.2])
         with torch.no_grad():
             plain, exaggerated = (guided(unet, **it, lines=w, text=w)(x, late, late) for w in (1.0, 2.0))
             assert sizes == [2, 2] and torch.equal(plain, exaggerated)
@@ -336,7 +338,7 @@ class TestPipeline:
         unet.guidance.weight.data.normal_(generator=torch.Generator().manual_seed(0))
         sizes: list[int] = []
         unet.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
-        x, t, step = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.9, 0.2]), torch.tensor([0.5, 0.5])
+        x, t, step = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.8, 0.2]), torch.tensor([0.5, 0.5])
         with torch.no_grad():
             made = guided(unet, **it, lines=1.5, text=2.0)(x, t, step)
             assert sizes == [2]
