@@ -82,7 +82,7 @@ def euler(
             middle of the step; for a velocity that does not depend on the step's length.
         project: called with the state and its time after each step; what it returns goes on.
         on_step: called after each step with its number from 1, the number of steps and that step's estimate of the
-            data; may raise to stop.
+            data, at t = 0 the state itself; may raise to stop.
     """
     before = None
     for i, (t, after) in enumerate(pairwise(times), 1):
@@ -94,7 +94,7 @@ def euler(
         if project is not None:
             x = project(x, after)
         if on_step is not None:
-            on_step(i, len(times) - 1, estimate)
+            on_step(i, len(times) - 1, estimate if after else x)
     return x
 
 

@@ -5,8 +5,8 @@ Guidance extrapolates from what the network says without the drawing and without
     v = v(nothing) + lines * (v(drawing) - v(nothing)) + text * (v(drawing, words) - v(drawing)),
 
 (classifier-free guidance with two conditions, Brooks et al. 2023, arXiv:2211.09800): three evaluations a step, or one
-once the network has been distilled, when the two weights are inputs of the network. The student (`unet`) draws drafts,
-from noise in one or two steps; all else is left to the network that it learned from (`flow`).
+once the network has been distilled, when the two weights are inputs of the network. The student (`unet`) draws drafts;
+what is to be finished, in `FINISHED` steps or more, is left to the network that it learned from (`flow`).
 
 The page draws with `SketchSampler` alone: importing `diffusers.DiffusionPipeline` takes seconds and pays only for who
 saves, loads or pushes all parts as one (`demos.sketch.pipeline`).
@@ -24,10 +24,10 @@ from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import Palette
 from demos.sketch.unet import SketchUNet
 
-__all__ = ["DRAFT", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "extrapolated", "guided"]
+__all__ = ["FINISHED", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "extrapolated", "guided"]
 
-DRAFT = 2
-"""Up to so many steps from noise the student draws; with more the flow is better."""
+FINISHED = 4
+"""From so many steps on the undistilled network draws: there it is better than its student, below it needs more."""
 TYPICAL_LINES, TYPICAL_TEXT = 1.5, 2.0
 """The usual weights of the drawing and of the words."""
 CALM = 0.88
@@ -129,12 +129,12 @@ class SketchSampler:
             words: `(B, T)` indices into the vocabulary, 0 for padding.
             style: `(B, styles)` weights that sum to one.
             noise: `(B, Z, 16, 16)`, the state at time `start`.
-            steps: of the solver; up to `DRAFT` from t = 1 by the student.
+            steps: of the solver; from `FINISHED` on by the undistilled network.
             lines: weight of the drawing, 1 for none of the extrapolation.
             text: weight of the words.
             project, on_step: see `demos.families.score.euler`.
         """
-        network = self.unet if self.flow is None or (steps <= DRAFT and start == 1) else self.flow
+        network = self.unet if self.flow is None or steps < FINISHED else self.flow
         velocity, order = guided(network, drawing, words, style, lines, text), 1 if network.config["distilled"] else 2
         return euler(velocity, noise, schedule(steps, start), order=order, project=project, on_step=on_step)
 

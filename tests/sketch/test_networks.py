@@ -16,7 +16,7 @@ from demos.sketch.data import STYLES
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import FLAT, GRID, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.sampler import DRAFT, guided
+from demos.sketch.sampler import FINISHED, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -276,7 +276,7 @@ class TestPipeline:
         assert torch.equal(pipeline.generate(**given(), **settings), again.generate(**given(), **settings))
         assert again.flow is None
 
-    def test_the_student_draws_drafts_and_the_flow_all_else(self, tmp_path: Path) -> None:
+    def test_what_is_finished_is_left_to_the_undistilled_network(self, tmp_path: Path) -> None:
         unet, flow = tiny_unet(distilled=True), tiny_unet()
         both = SketchPipeline(tiny_autoencoder(), unet, tiny_upscaler(), flow, Palette())
         both.save_pretrained(tmp_path)
@@ -285,14 +285,12 @@ class TestPipeline:
         calls: list[bool] = []
         for network in (both.unet, both.flow):
             network.register_forward_hook(lambda module, *_: calls.append(cast(SketchUNet, module).config["distilled"]))
-        for steps in (1, DRAFT, DRAFT + 1, 8):
+        for steps in (1, FINISHED - 1, FINISHED, 30):
             both.generate(**given(), seeds=[1, 2], steps=steps)
-        assert calls == [True] * (1 + DRAFT) + [False] * (DRAFT + 1 + 8)
-        both.latents(**given(), noise=both.noise([1, 2]), steps=DRAFT, start=0.5)
-        assert not any(calls[-DRAFT:])
+        assert calls == [True] * FINISHED + [False] * (FINISHED + 30)
         student = SketchPipeline(both.autoencoder, both.unet, both.upscaler)
-        student.generate(**given(), seeds=[1, 2], steps=8)
-        assert calls[-8:] == [True] * 8
+        student.generate(**given(), seeds=[1, 2], steps=FINISHED)
+        assert calls[-FINISHED:] == [True] * FINISHED
 
     def test_colour_strokes_count_more_than_the_colours_of_the_style(self, pipeline: SketchPipeline) -> None:
         palette = Palette()
