@@ -140,7 +140,7 @@ class TestSketchUNet:
 
     @pytest.mark.parametrize("condition", ["drawing", "words", "style", "t"])
     def test_every_condition_matters(self, condition: str) -> None:
-        unet, it = tiny_unet(), {**given(), "t": torch.tensor([0.8, 0.2])}
+        unet, it = tiny_unet(), {**given(), "t": torch.tensor([0.9, 0.2])}
         other = {"drawing": numbers(2, 5, 128, 128, seed=8).sigmoid(), "words": torch.tensor([[2, 0, 0], [4, 1, 0]])}
         other |= {"style": torch.eye(6)[[1, 2]], "t": torch.tensor([0.4, 0.7])}
 
@@ -167,7 +167,7 @@ class TestSketchUNet:
 
     def test_the_entries_of_a_batch_are_independent(self) -> None:
         unet, it, x = tiny_unet(), given(), numbers(2, 4, 16, 16, seed=3)
-        both = unet(x, torch.tensor([0.8, 0.2]), unet.encode_condition(it["drawing"]), it["words"], it["style"])
+        both = unet(x, torch.tensor([0.9, 0.2]), unet.encode_condition(it["drawing"]), it["words"], it["style"])
         features = unet.encode_condition(it["drawing"][1:])
         alone = unet(x[1:], torch.tensor([0.2]), features, it["words"][1:], it["style"][1:])
         assert torch.allclose(both[1:], alone, atol=1e-4)

@@ -54,7 +54,7 @@ def build() -> None:
                 halt = gr.Button("Stop", elem_id="sketch-stop", min_width=70)
             progress = progress_bar()
             with gr.Row():
-                steps = gr.Slider(4, 30, 8, step=1, label="Steps", info="Fewer than 8: a draft.", min_width=140)
+                steps = gr.Slider(4, 30, 8, step=1, label="Steps", info="8 are usually enough.", min_width=140)
                 count = gr.Slider(1, 16, 4, step=1, label="Pictures", info="How many at once.", min_width=140)
             seed = seed_controls(first["seed"], locked=True)
             with gr.Row():
