@@ -101,16 +101,17 @@ function resize() {
   rebuild();
 }
 
-// Sending: the value is stored at once, the event waits for the reply to the one before
+// Sending: the value is stored at once, the event waits for the reply to the one before; what is slow to store, twice
+// running, is stored less often
 
-let stored = props.value || "", unsent = false, waiting = false, lastStored = 0, cost = 0;
+let stored = props.value || "", unsent = false, waiting = false, lastStored = 0, costs = [0, 0];
 let sendTimer = 0, restTimer = 0;
 
 function changed(finished = true) {
   clearTimeout(restTimer);
   if (finished) return handOver();
-  sendTimer ||= setTimeout(
-    handOver, Math.max(0, lastStored + Math.max(SEND_EVERY_MS, 8 * cost, stored.length / 400) - performance.now()));
+  const pause = Math.max(SEND_EVERY_MS, 8 * Math.min(...costs), stored.length / 400);
+  sendTimer ||= setTimeout(handOver, Math.max(0, lastStored + pause - performance.now()));
 }
 
 function handOver() {
@@ -127,7 +128,7 @@ function store() {
   const text = serialise(stroke ? [...state.strokes, stroke] : state.strokes);
   if (text !== stored) props.value = stored = text;
   lastStored = performance.now();
-  setTimeout(() => (cost = performance.now() - start));
+  setTimeout(() => (costs = [costs[1], performance.now() - start]));
   remember();
 }
 

@@ -118,10 +118,13 @@ def shows(page: Page, picture: Image.Image) -> None:
 
 
 def follows(page: Page, **settings: Any) -> Image.Image:
-    """Wait until the frame shows the finished picture of the drawing on the page; returns it."""
-    picture = expected(page, **{"seed": seed_of(page), **settings})
-    shows(page, picture)
-    return picture
+    """Wait until the frame shows the picture of the drawing that the page holds by then; returns it."""
+
+    def now() -> Image.Image:
+        return expected(page, **{"seed": seed_of(page), **settings})
+
+    until(lambda: apart(framed(page), now()) < SAME, "the picture that belongs to the drawing")
+    return now()
 
 
 def seed_of(page: Page) -> int:

@@ -22,6 +22,16 @@ from tests.browser.conftest import CLOSED_LATE, served, settled
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
 HOSTILE = '{"strokes": [{"colour": "<img src=x onerror=window.hurt=1>", "points": [[1, 1]]}]}'
+BUSY_ONCE = """() => {
+  const written = JSON.stringify;
+  JSON.stringify = (...value) => {
+    const until = performance.now() + (value[0]?.tool ? 800 : 0);
+    if (value[0]?.tool) JSON.stringify = written;
+    while (performance.now() < until);
+    return written(...value);
+  };
+}"""
+"""The page can do nothing for 0.8 seconds when it stores its next stroke."""
 CALLS: dict[str, list[float]] = {"start": [], "end": []}
 DELAYS_S: list[float] = []
 
@@ -468,6 +478,21 @@ def test_a_point_that_comes_just_before_a_reply_is_sent_too(page: Page) -> None:
         [x, y],
     )
     page.wait_for_function(f"{got}[2].points.length === 2")
+    page.mouse.up()
+
+
+def test_one_slow_moment_of_the_page_does_not_hold_the_line_back(page: Page) -> None:
+    line = "JSON.parse(window.atelierSketchpads.sketchpad.text() || '{}').strokes?.at(-1).points"
+    page.mouse.move(*at(page, 100, 100))
+    page.mouse.down()
+    page.wait_for_function(f"{line}?.length === 1")
+    page.evaluate(BUSY_ONCE)
+    page.mouse.move(*at(page, 200, 100))
+    page.wait_for_function(f"{line}.at(-1)[0] > 190")
+    page.mouse.move(*at(page, 300, 100))
+    since = page.evaluate("performance.now()")
+    page.wait_for_function(f"{line}.at(-1)[0] > 290")
+    assert page.evaluate("performance.now()") - since < 2500
     page.mouse.up()
 
 
