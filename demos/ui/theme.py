@@ -170,7 +170,7 @@ CSS = """
 .at-history .empty { min-height: 96px !important; }
 
 :focus-visible { outline: 2px solid var(--primary-500); outline-offset: 2px; }
-@media (pointer: coarse) { button { min-height: 40px; } }
+@media (pointer: coarse) { button:not(.board *, .names *) { min-height: 40px; } }
 @media (max-width: 640px) {
   .main.fillable.app { padding: 8px 12px !important; }
   .at-header h1 { font-size: 1.35rem; }

@@ -135,6 +135,8 @@ def test_a_finished_picture_is_not_computed_again(visit: Visit, monkeypatch: pyt
 
 def test_a_finger_draws(visit: Visit) -> None:
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
+    swatch = page.locator("#sketch-pad .pad-colours button").first.bounding_box()
+    assert swatch["width"] == pytest.approx(swatch["height"]) and swatch["width"] >= 24
     before = follows(page)
     count = len(strokes(page))
     touch = page.context.new_cdp_session(page)
