@@ -38,7 +38,7 @@ def measure_ours(model: SketchModel, runs: int, steps: tuple[int, ...] = (1, 2, 
             rows.append((name, *figures(measure(job, runs))))
 
     for n in steps:
-        network = "student" if n < FINISHED else "flow"
+        network = "student" if n == 1 else "flow and student" if n < FINISHED else "flow"
         name = f"Atelier: one picture, steps: {n}, {network}, 256 px"
         timed(name, lambda n=n: model.draw(cat, Settings("cat", steps=n)))
     timed("Atelier: four variations, 8 steps, 512 px", lambda: model.draw(cat, Settings("cat"), count=4, size=512))

@@ -43,7 +43,7 @@ class Settings:
     Attributes:
         prompt: words; those that the model does not know are ignored and named in the result.
         style: a style's name, or weights of several: `{"noto": 1, "fluent_3d": 3}` or "noto:1, fluent_3d:3".
-        steps: solver steps, 1 to 50: 1 to 3 for a draft by the distilled network, 8 to finish a picture.
+        steps: solver steps, 1 to 50: up to 3 for a draft that the distilled network draws or ends, 8 for a picture.
         guidance: weight of the words, 0 to 4.
         faithfulness: how closely to follow the lines, 0 to 2.
         seed: of the first picture; picture `i` has `seed + i`. None or negative draws one.

@@ -5,8 +5,9 @@ Guidance extrapolates from what the network says without the drawing and without
     v = v(nothing) + lines * (v(drawing) - v(nothing)) + text * (v(drawing, words) - v(drawing)),
 
 (classifier-free guidance with two conditions, Brooks et al. 2023, arXiv:2211.09800): three evaluations a step, or one
-once the network has been distilled, when the two weights are inputs of the network. The student (`unet`) draws drafts;
-what is to be finished, in `FINISHED` steps or more, is left to the network that it learned from (`flow`).
+once the network has been distilled, when the two weights are inputs of the network. What is to be finished, in
+`FINISHED` steps or more, is drawn by the undistilled network (`flow`). A draft of fewer steps is its student's (`unet`)
+but for the first half of the way, where the colours are decided and a student errs most: `begun` by the flow.
 
 The page draws with `SketchSampler` alone: importing `diffusers.DiffusionPipeline` takes seconds and pays only for who
 saves, loads or pushes all parts as one (`demos.sketch.pipeline`).
@@ -24,12 +25,14 @@ from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import Palette
 from demos.sketch.unet import SketchUNet
 
-__all__ = ["FINISHED", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "extrapolated", "guided"]
+__all__ = ["FINISHED", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "begun", "extrapolated", "guided"]
 
 FINISHED = 4
-"""From so many steps on the undistilled network draws: there it is better than its student, below it needs more."""
+"""From so many steps on the undistilled network draws alone; fewer are too few for its solver."""
 TYPICAL_LINES, TYPICAL_TEXT = 1.5, 2.0
 """The usual weights of the drawing and of the words."""
+HALF_WAY = 0.75
+"""The time in the middle of the schedule."""
 CALM = 0.88
 """Guidance is off from the noise, t = 1, down to this time."""
 PARTS = {
@@ -83,6 +86,22 @@ def extrapolated(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor
     return velocity
 
 
+def begun(flow: Velocity, student: Velocity) -> Velocity:
+    """The step that begins at the noise by the flow, with the velocity at its middle; later steps by its student.
+
+    Two evaluations make that step one of second order. From t = 1 to 0.75 its middle lies just below `CALM`, so that
+    the drawing and the words are followed as they should be.
+    """
+
+    def velocity(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
+        if (t < 1).any():
+            return student(x, t, step)
+        middle = x - (step / 2).view(-1, 1, 1, 1) * flow(x, t, step)
+        return flow(middle, t - step / 2, step)
+
+    return velocity
+
+
 class SketchSampler:
     """Autoencoder, velocity networks, upscaler and the colours of flat styles.
 
@@ -129,14 +148,19 @@ class SketchSampler:
             words: `(B, T)` indices into the vocabulary, 0 for padding.
             style: `(B, styles)` weights that sum to one.
             noise: `(B, Z, 16, 16)`, the state at time `start`.
-            steps: of the solver; from `FINISHED` on by the undistilled network.
+            steps: of the solver; 2 and more make use of the undistilled network, `FINISHED` and more of no other.
             lines: weight of the drawing, 1 for none of the extrapolation.
             text: weight of the words.
             project, on_step: see `demos.families.score.euler`.
         """
+        given = (drawing, words, style, lines, text)
         network = self.unet if self.flow is None or steps < FINISHED else self.flow
-        velocity, order = guided(network, drawing, words, style, lines, text), 1 if network.config["distilled"] else 2
-        return euler(velocity, noise, schedule(steps, start), order=order, project=project, on_step=on_step)
+        velocity, times = guided(network, *given), schedule(steps, start)
+        if self.flow is not None and 1 < steps < FINISHED and start == 1:
+            velocity = begun(guided(self.flow, *given), velocity)
+            times = [1.0, *schedule(steps - 1, HALF_WAY)]
+        order = 1 if network.config["distilled"] else 2
+        return euler(velocity, noise, times, order=order, project=project, on_step=on_step)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, drawing: Tensor, style: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ CALLS: dict[str, list[float]] = {"start": [], "end": []}
 DELAYS_S: list[float] = []
 
 Page = Any
+pytestmark = pytest.mark.browser
 
 
 def colourful() -> Drawing:

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
+from demos.families.score import euler
 from demos.sketch.data import STYLES
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import FLAT, GRID, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.sampler import FINISHED, guided
+from demos.sketch.sampler import FINISHED, begun, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -285,12 +286,27 @@ class TestPipeline:
         calls: list[bool] = []
         for network in (both.unet, both.flow):
             network.register_forward_hook(lambda module, *_: calls.append(cast(SketchUNet, module).config["distilled"]))
-        for steps in (1, FINISHED - 1, FINISHED, 30):
+        for steps in (1, 2, FINISHED - 1, FINISHED, 30):
             both.generate(**given(), seeds=[1, 2], steps=steps)
-        assert calls == [True] * FINISHED + [False] * (FINISHED + 30)
+            alone = [steps < FINISHED] * steps
+            assert calls == (alone if steps in (1, FINISHED, 30) else [False, False, *alone[1:]])
+            calls.clear()
+        both.latents(**given(), noise=both.noise([1, 2]), steps=2, start=0.5)
         student = SketchPipeline(both.autoencoder, both.unet, both.upscaler)
         student.generate(**given(), seeds=[1, 2], steps=FINISHED)
-        assert calls[-FINISHED:] == [True] * FINISHED
+        assert calls == [True] * (2 + FINISHED)
+
+    def test_a_draft_begins_with_a_step_of_second_order(self) -> None:
+        asked: list[tuple[float, float]] = []
+
+        def student(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
+            asked.append((t[0].item(), step[0].item()))
+            return torch.zeros_like(x)
+
+        x = numbers(2, 4, 16, 16)
+        drawn = euler(begun(lambda x, t, step: x * t.view(-1, 1, 1, 1), student), x, [1.0, 0.8, 0.5, 0.0])
+        assert torch.allclose(drawn, x * (1 - 0.2 * 0.9 * (1 - 0.1)), atol=1e-6)  # x' = t x; exactly 0.8353 x
+        assert asked == [pytest.approx((0.8, 0.3)), pytest.approx((0.5, 0.5))]
 
     def test_colour_strokes_count_more_than_the_colours_of_the_style(self, pipeline: SketchPipeline) -> None:
         palette = Palette()
