@@ -31,7 +31,7 @@ FINISHED = 4
 """From so many steps on the undistilled network draws alone; fewer are too few for its solver."""
 TYPICAL_LINES, TYPICAL_TEXT = 1.5, 2.0
 """The usual weights of the drawing and of the words."""
-HALF_WAY = 0.75
+HALF_WAY = schedule(2)[1]
 """The time in the middle of the schedule."""
 CALM = 0.88
 """Guidance is off from the noise, t = 1, down to this time."""
