@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,12 @@ __all__ = [
     "sample_times",
     "schedule",
     "shifted",
+    "unshifted",
 ]
 
 SHIFT = 3.0
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
+Time = TypeVar("Time", float, Tensor)
 
 
 def interpolate(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -50,10 +53,14 @@ def shifted(u: Tensor, shift: float = SHIFT) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
+def unshifted(t: Time, shift: float = SHIFT) -> Time:
+    """The inverse of `shifted`."""
+    return t / (shift - (shift - 1) * t)
+
+
 def schedule(steps: int, start: float = 1.0, shift: float = SHIFT) -> list[float]:
     """`steps + 1` times from `start` down to 0, equally spaced before the shift."""
-    first = start / (shift - (shift - 1) * start)
-    return shifted(torch.linspace(first, 0, steps + 1, dtype=torch.float64), shift).tolist()
+    return shifted(torch.linspace(unshifted(start, shift), 0, steps + 1, dtype=torch.float64), shift).tolist()
 
 
 def sample_times(n: int, generator: torch.Generator, mean: float = 0.7, std: float = 1.2) -> Tensor:

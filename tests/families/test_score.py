@@ -22,6 +22,7 @@ from demos.families.score import (
     sample_times,
     schedule,
     shifted,
+    unshifted,
 )
 
 MEAN, STD = 1.5, 0.4
@@ -74,6 +75,7 @@ def test_the_shift_keeps_the_ends_and_the_order(shift: float) -> None:
     assert t[0] == 0 and t[-1] == 1 and (t.diff() > 0).all()
     assert (t >= u).all()
     assert torch.allclose((t / (1 - t))[:-1], (shift * u / (1 - u))[:-1])
+    assert torch.allclose(unshifted(t, shift), u)
 
 
 @pytest.mark.parametrize("start", [1.0, 0.6, 0.05])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from demos.core.cancel import Cancelled
-from demos.families.score import euler
+from demos.families.score import euler, schedule
 from demos.sketch.data import STYLES
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import FLAT, GRID, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.sampler import FINISHED, begun, guided
+from demos.sketch.sampler import FINISHED, LOOSER, drafted, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -288,25 +290,35 @@ class TestPipeline:
             network.register_forward_hook(lambda module, *_: calls.append(cast(SketchUNet, module).config["distilled"]))
         for steps in (1, 2, FINISHED - 1, FINISHED, 30):
             both.generate(**given(), seeds=[1, 2], steps=steps)
-            alone = [steps < FINISHED] * steps
-            assert calls == (alone if steps in (1, FINISHED, 30) else [False, False, *alone[1:]])
+            draft = [False, False] + [True, True] * (steps - 1)
+            assert calls == (draft if 1 < steps < FINISHED else [steps == 1] * steps)
             calls.clear()
         both.latents(**given(), noise=both.noise([1, 2]), steps=2, start=0.5)
         student = SketchPipeline(both.autoencoder, both.unet, both.upscaler)
         student.generate(**given(), seeds=[1, 2], steps=FINISHED)
         assert calls == [True] * (2 + FINISHED)
 
-    def test_a_draft_begins_with_a_step_of_second_order(self) -> None:
+    def test_a_step_of_a_draft_is_one_of_second_order_or_two_jumps(self) -> None:
         asked: list[tuple[float, float]] = []
 
         def student(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
             asked.append((t[0].item(), step[0].item()))
-            return torch.zeros_like(x)
+            return x
 
         x = numbers(2, 4, 16, 16)
-        drawn = euler(begun(lambda x, t, step: x * t.view(-1, 1, 1, 1), student), x, [1.0, 0.8, 0.5, 0.0])
-        assert torch.allclose(drawn, x * (1 - 0.2 * 0.9 * (1 - 0.1)), atol=1e-6)  # x' = t x; exactly 0.8353 x
-        assert asked == [pytest.approx((0.8, 0.3)), pytest.approx((0.5, 0.5))]
+        drawn = euler(drafted(lambda x, t, step: x * t.view(-1, 1, 1, 1), student), x, [1.0, *schedule(2, 0.75)])
+        jumps = [(t, t - after) for t, after in pairwise(schedule(4, 0.75))]
+        assert asked == [pytest.approx(jump) for jump in jumps]
+        begun = 1 - 0.25 * 0.875 * (1 - 0.125)  # x' = t x
+        assert torch.allclose(drawn, x * begun * math.prod(1 - step for _, step in jumps), atol=1e-6)
+
+    def test_a_student_follows_the_lines_of_a_draft_less(self) -> None:
+        both = SketchPipeline(tiny_autoencoder(), tiny_unet(distilled=True), tiny_upscaler(), tiny_unet())
+        asked: list[tuple[float, float]] = []
+        both.unet.register_forward_hook(lambda module, args, out: asked.extend(map(tuple, args[-1].tolist())))
+        for steps in (1, 2):
+            both.generate(**given(), seeds=[1, 2], steps=steps, lines=1.2)
+        assert asked == [pytest.approx((1.2, 2.0))] * 2 + [pytest.approx((1.2 * LOOSER, 2.0))] * 4
 
     def test_colour_strokes_count_more_than_the_colours_of_the_style(self, pipeline: SketchPipeline) -> None:
         palette = Palette()
