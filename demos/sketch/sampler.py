@@ -163,10 +163,11 @@ class SketchSampler:
         """
         given = (drawing, words, style)
         network = self.unet if self.flow is None or steps < FINISHED else self.flow
-        velocity, times = guided(network, *given, lines, text), schedule(steps, start)
-        if self.flow is not None and 1 < steps < FINISHED and start == 1:
-            student = guided(network, *given, LOOSER * lines, text)
-            velocity = drafted(guided(self.flow, *given, lines, text), student)
+        beginner = self.flow if 1 < steps < FINISHED and start == 1 else None
+        velocity = guided(network, *given, lines if beginner is None else LOOSER * lines, text)
+        times = schedule(steps, start)
+        if beginner is not None:
+            velocity = drafted(guided(beginner, *given, lines, text), velocity)
             times = [1.0, *schedule(steps - 1, HALF_WAY)]
         order = 1 if network.config["distilled"] else 2
         return euler(velocity, noise, times, order=order, project=project, on_step=on_step)
