@@ -45,7 +45,7 @@ def interpolate(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return (1 - t) * data + t * noise
 
 
-def shifted(u: Tensor, shift: float = SHIFT) -> Tensor:
+def shifted(u: Time, shift: float = SHIFT) -> Time:
     """Times with more of them near the noise, where large pictures decide on their colours: u in [0, 1] to t in [0, 1].
 
     The time shift of Esser et al. 2024 (arXiv:2403.03206), `shift` in diffusers' `FlowMatchEulerDiscreteScheduler`.

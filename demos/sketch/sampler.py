@@ -96,16 +96,11 @@ def drafted(flow: Velocity, student: Velocity) -> Velocity:
     """
 
     def velocity(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
-        if (t == 1).all():
-            middle = t - step / 2
-            return flow(moved(x, flow(x, t, step), step / 2), middle, step)
-        middle = shifted((unshifted(t) + unshifted(t - step)) / 2)
-        first, rest = t - middle, step - (t - middle)
-        there = moved(x, student(x, t, first), first)
-        return (x - moved(there, student(there, middle, rest), rest)) / step.view(-1, 1, 1, 1)
-
-    def moved(x: Tensor, v: Tensor, length: Tensor) -> Tensor:
-        return x - length.view(-1, 1, 1, 1) * v
+        first, last = t[0].item(), (t - step)[0].item()
+        if first == 1:
+            return flow(euler(flow, x, [first, (first + last) / 2]), t - step / 2, step)
+        middle = shifted((unshifted(first) + unshifted(last)) / 2)
+        return (x - euler(student, x, [first, middle, last])) / (first - last)
 
     return velocity
 
@@ -163,12 +158,12 @@ class SketchSampler:
         """
         given = (drawing, words, style)
         network = self.unet if self.flow is None or steps < FINISHED else self.flow
-        beginner = self.flow if 1 < steps < FINISHED and start == 1 else None
-        velocity = guided(network, *given, lines if beginner is None else LOOSER * lines, text)
-        times = schedule(steps, start)
-        if beginner is not None:
-            velocity = drafted(guided(beginner, *given, lines, text), velocity)
+        if self.flow is not None and 1 < steps < FINISHED and start == 1:
+            student = guided(network, *given, LOOSER * lines, text)
+            velocity = drafted(guided(self.flow, *given, lines, text), student)
             times = [1.0, *schedule(steps - 1, HALF_WAY)]
+        else:
+            velocity, times = guided(network, *given, lines, text), schedule(steps, start)
         order = 1 if network.config["distilled"] else 2
         return euler(velocity, noise, times, order=order, project=project, on_step=on_step)
 
