@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from scipy.ndimage import binary_dilation, binary_fill_holes
 from torch import Tensor
 
 from demos.families.score import Velocity, euler, schedule, shifted, unshifted
@@ -25,7 +27,17 @@ from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import Palette
 from demos.sketch.unet import SketchUNet
 
-__all__ = ["FINISHED", "PARTS", "TYPICAL_LINES", "TYPICAL_TEXT", "SketchSampler", "drafted", "extrapolated", "guided"]
+__all__ = [
+    "FINISHED",
+    "PARTS",
+    "TYPICAL_LINES",
+    "TYPICAL_TEXT",
+    "SketchSampler",
+    "beyond",
+    "drafted",
+    "extrapolated",
+    "guided",
+]
 
 FINISHED = 4
 """From so many steps on the undistilled network draws alone; fewer are too few for its solver."""
@@ -37,6 +49,10 @@ LOOSER = 5 / 6
 """Factor of the drawing's weight for the student's part of a draft: it follows lines more closely than the flow."""
 CALM = 0.88
 """Guidance is off from the noise, t = 1, down to this time."""
+BEYOND = 4.0
+"""But outside what is drawn: there drawing and words have this weight."""
+GAP = 3
+"""What is so near to a line, in pixels, is not outside; gaps of twice that do not open an outline."""
 PARTS = {
     "autoencoder": Autoencoder, "unet": SketchUNet, "upscaler": Upscaler, "flow": SketchUNet, "palette": Palette,
 }  # fmt: skip
@@ -71,21 +87,48 @@ def extrapolated(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor
     """Velocity of an undistilled network, every entry with its own weights `(B, 2)` of drawing and words.
 
     Three evaluations a step, or one where no weight differs from 1. Later than `CALM` no weight is above it: there,
-    where the composition is decided, exaggeration costs variety (Kynkäänniemi et al. 2024, arXiv:2404.07724).
+    where the composition is decided, exaggeration costs variety (Kynkäänniemi et al. 2024, arXiv:2404.07724). Only
+    outside what is drawn both weigh `BEYOND` there, by a second evaluation, or the network adds things to a plain
+    drawing that nobody drew.
     """
-    nothing, silent = torch.zeros_like(drawing), torch.zeros_like(words)
-    features = unet.encode_condition(torch.cat([nothing, drawing, drawing]))
-    tokens = torch.cat([silent, silent, words])
+    silent = torch.zeros_like(words)
+    blank, drawn = unet.encode_condition(torch.cat([torch.zeros_like(drawing[:1]), drawing])).split([1, len(drawing)])
+    features, tokens = (blank.expand_as(drawn), drawn, drawn), (silent, silent, words)
+    share = (weights[:, 0] / TYPICAL_LINES).clamp(max=1).view(-1, 1, 1, 1)
+    outside = (BEYOND - 1) * share * beyond(drawing)
+
+    def evaluated(x: Tensor, t: Tensor, *given: int) -> tuple[Tensor, ...]:
+        n = len(given)
+        conditions = (torch.cat([part[i] for i in given]) for part in (features, tokens, [style] * 3))
+        return unet(x.repeat(n, 1, 1, 1), t.repeat(n), *conditions).float().split(len(x))
 
     def velocity(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
-        n, limited = len(x), torch.where(t[:, None] > CALM, weights.clamp(max=1), weights)
+        calm = t[:, None] > CALM
+        limited = torch.where(calm, weights.clamp(max=1), weights)
+        more = outside * calm[..., None, None]
         if (limited == 1).all():
-            return unet(x, t, features[-n:], words, style).float()
-        v0, v1, v2 = unet(x.repeat(3, 1, 1, 1), t.repeat(3), features, tokens, style.repeat(3, 1)).float().split(n)
+            if not more.any():
+                return evaluated(x, t, 2)[0]
+            v0, v2 = evaluated(x, t, 0, 2)
+            return v2 + more * (v2 - v0)
+        v0, v1, v2 = evaluated(x, t, 0, 1, 2)
         lines, text = limited[:, :1, None, None], limited[:, 1:, None, None]
-        return v0 + lines * (v1 - v0) + text * (v2 - v1)
+        return v0 + lines * (v1 - v0) + text * (v2 - v1) + more * (v2 - v0)
 
     return velocity
+
+
+def beyond(drawing: Tensor) -> Tensor:
+    """Cells of the latent outside all that is drawn and all that it encloses, `(B, 1, 16, 16)`: 1 there, 0 elsewhere.
+
+    Nothing is outside an empty drawing `(B, 5, 128, 128)`.
+    """
+    found = torch.zeros(len(drawing), 1, 16, 16)
+    for cells, ink in zip(found[:, 0], (drawing[:, [0, 4]] > 0.2).any(1).cpu().numpy(), strict=True):
+        if ink.any():
+            closed = np.asarray(binary_fill_holes(np.pad(binary_dilation(ink, iterations=GAP), 1)))[1:-1, 1:-1]
+            cells[:] = torch.from_numpy(~closed.reshape(16, 8, 16, 8).any((1, 3)))
+    return found.to(drawing)
 
 
 def drafted(flow: Velocity, student: Velocity) -> Velocity:

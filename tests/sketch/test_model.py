@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation, binary_fill_holes
 
 from demos.core.cancel import Cancelled
 from demos.core.media import open_image
@@ -71,6 +72,16 @@ def answers(model: SketchModel) -> None:
 
 class TestResults:
     """Right calls."""
+
+    def test_next_to_nothing_is_added_to_a_plain_drawing(self, model: SketchModel) -> None:
+        text = ring()
+        near = np.asarray(render(Drawing.from_json(text), 128).convert("L")) < 200
+        drawn = binary_dilation(binary_fill_holes(near), iterations=5)
+        for style in ("noto", "twemoji"):
+            made = model.draw(text, Settings("", style, seed=0), count=8, size=128).pictures
+            alpha = np.stack([np.asarray(picture)[..., 3] / 255 for picture in made])
+            assert alpha[:, drawn].mean() > 0.7
+            assert alpha[:, ~drawn].mean() < 0.005
 
     @pytest.mark.parametrize("size", [128, 256, 512])
     def test_pictures_are_rgba_of_the_size_asked_for(self, model: SketchModel, cat: str, size: int) -> None:

@@ -19,7 +19,7 @@ from demos.sketch.data import STYLES
 from demos.sketch.networks import Autoencoder, Upscaler
 from demos.sketch.palette import FLAT, GRID, Palette, mean_shift
 from demos.sketch.pipeline import SketchPipeline
-from demos.sketch.sampler import FINISHED, LOOSER, drafted, guided
+from demos.sketch.sampler import BEYOND, FINISHED, GAP, LOOSER, beyond, drafted, guided
 from demos.sketch.unet import SketchUNet
 
 VOCABULARY = ("cat", "cup", "red", "round")
@@ -79,6 +79,26 @@ def finite_gradients(network: nn.Module, but: tuple[str, ...] = ()) -> None:
     for name, weight in network.named_parameters():
         if not name.startswith(but or ("-",)):
             assert weight.grad is not None and torch.isfinite(weight.grad).all() and weight.grad.any(), name
+
+
+def framed_drawing(gap: int = 0, channel: int = 0) -> Tensor:
+    """A square of one-pixel lines from 40 to 88, its right side open for `gap` pixels."""
+    drawing = torch.zeros(5, 128, 128)
+    drawing[channel, [40, 88], 40:89] = 1
+    drawing[channel, 40:89, [40, 88]] = 1
+    drawing[channel, 64 : 64 + gap, 88] = 0
+    return drawing
+
+
+def test_outside_is_what_no_line_touches_or_encloses() -> None:
+    closed, open_ones = framed_drawing(), framed_drawing(4 * GAP)
+    inside = torch.zeros(16, 16)
+    inside[4:12, 4:12] = 1  # with GAP pixels around the lines
+    for drawing in (closed, framed_drawing(2 * GAP), framed_drawing(channel=4)):
+        assert torch.equal(beyond(drawing[None])[0, 0], 1 - inside)
+    found = beyond(torch.stack([open_ones, torch.zeros_like(closed)]))
+    assert found.shape == (2, 1, 16, 16) and not found[1].any()
+    assert found[0, 0, 7, 7] == 1 and found[0, 0, 5, 7] == 0 and found[0, 0, 0, 0] == 1
 
 
 class TestAutoencoder:
@@ -358,6 +378,26 @@ class TestPipeline:
             assert sizes[2:] == [6] and not torch.allclose(less, plain, atol=1e-3)
             plain, exaggerated = (guided(unet, **it, lines=w, text=w)(x, early, early) for w in (1.0, 2.0))
             assert sizes[3:] == [2, 6] and not torch.allclose(plain, exaggerated, atol=1e-3)
+
+    @pytest.mark.parametrize(("lines", "weight"), [(1.5, BEYOND), (3.0, BEYOND), (0.9, 1 + 0.6 * (BEYOND - 1))])
+    def test_near_the_noise_only_what_is_outside_the_drawing_is_exaggerated(self, lines: float, weight: float) -> None:
+        unet, it = tiny_unet(), given()
+        it["drawing"] = torch.stack([framed_drawing(), torch.zeros(5, 128, 128)])
+        x, late = numbers(2, 4, 16, 16, seed=3), torch.tensor([1.0, 0.93])
+        with torch.no_grad():
+            made = guided(unet, **it, lines=lines, text=1.0)(x, late, late)
+            features = unet.encode_condition(it["drawing"])
+            silent = torch.zeros_like(it["words"])
+            nothing, drawn, told = (
+                unet(x, late, features[rows], words, it["style"])
+                for rows, words in (([1, 1], silent), ([0, 1], silent), ([0, 1], it["words"]))
+            )
+        plain = nothing + min(lines, 1) * (drawn - nothing) + told - drawn
+        outside = beyond(it["drawing"]).bool().expand_as(made)
+        assert 0.5 < outside[0].float().mean() < 0.9 and not outside[1].any()
+        assert torch.allclose(made[~outside], plain[~outside], atol=1e-4)
+        assert torch.allclose(made[outside], (plain + (weight - 1) * (told - nothing))[outside], atol=1e-3)
+        assert not torch.allclose(made[outside], plain[outside], atol=1e-2)
 
     def test_a_distilled_network_takes_one_evaluation_with_the_weights(self) -> None:
         unet, it = tiny_unet(distilled=True), given()
