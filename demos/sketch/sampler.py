@@ -126,7 +126,7 @@ def beyond(drawing: Tensor) -> Tensor:
     found = torch.zeros(len(drawing), 1, 16, 16)
     for cells, ink in zip(found[:, 0], (drawing[:, [0, 4]] > 0.2).any(1).cpu().numpy(), strict=True):
         if ink.any():
-            closed = np.asarray(binary_fill_holes(np.pad(binary_dilation(ink, iterations=GAP), 1)))[1:-1, 1:-1]
+            closed = np.asarray(binary_fill_holes(np.pad(binary_dilation(ink, iterations=GAP), 1)), bool)[1:-1, 1:-1]
             cells[:] = torch.from_numpy(~closed.reshape(16, 8, 16, 8).any((1, 3)))
     return found.to(drawing)
 

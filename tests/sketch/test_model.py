@@ -76,7 +76,7 @@ class TestResults:
     def test_next_to_nothing_is_added_to_a_plain_drawing(self, model: SketchModel) -> None:
         text = ring()
         near = np.asarray(render(Drawing.from_json(text), 128).convert("L")) < 200
-        drawn = binary_dilation(binary_fill_holes(near), iterations=5)
+        drawn = np.asarray(binary_dilation(binary_fill_holes(near), iterations=5), bool)
         for style in ("noto", "twemoji"):
             made = model.draw(text, Settings("", style, seed=0), count=8, size=128).pictures
             alpha = np.stack([np.asarray(picture)[..., 3] / 255 for picture in made])
