@@ -242,7 +242,7 @@ function replace(text) {
 // The stroke that is being drawn
 
 function begin(tool, point) {
-  live = { tool, raw: [], started: performance.now(), before: [...state.strokes], stroke: null };
+  live = { tool, raw: [], before: [...state.strokes], stroke: null };
   extend(point);
 }
 
@@ -251,7 +251,9 @@ function extend([x, y, pressure]) {
   if (last && Math.hypot(x - last[0], y - last[1]) < 0.8) return;
   const margin = SIZE / 8;
   const at = [clamp(x, -margin, SIZE + margin), clamp(y, -margin, SIZE + margin)];
-  live.raw.push([...at, pressure, performance.now() - live.started]);
+  const now = performance.now();
+  live.started ??= now;
+  live.raw.push([...at, pressure, now - live.started]);
   live.stroke = null;
   if (live.tool === "cutter") cut(at);
   paint();
