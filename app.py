@@ -14,7 +14,7 @@ from demos.audio import tab as audio_tab
 from demos.lab import tab as lab_tab
 from demos.sketch import tab as sketch_tab
 from demos.style import tab as style_tab
-from demos.ui import access, events, theme
+from demos.ui import access, delivery, events, theme
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,7 +51,8 @@ def serve(page: gr.Blocks, device: str | None, max_queue: int, log_level: str, *
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("atelier").setLevel(log_level.upper())
     os.environ.update({"ATELIER_DEVICE": device} if device else {})
-    return page.queue(max_size=max_queue).launch(**{**access.LIMITS, **theme.look(), **launch})
+    settings = {**access.LIMITS, **theme.look(), **delivery.delivered(), **launch}
+    return events.queued(page, max_size=max_queue).launch(**settings)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,25 @@ import gradio as gr
 
 from demos.core.cancel import Cancelled, OnStep, Replaced
 
-__all__ = ["JOBS", "CancelToken", "Done", "Jobs", "Step", "guard", "stop", "stream", "unload"]
+__all__ = ["JOBS", "CancelToken", "Done", "Jobs", "Step", "guard", "queued", "stop", "stream", "unload"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _log = logging.getLogger("atelier")
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="atelier")
+
+
+def queued(page: gr.Blocks, **options: Any) -> gr.Blocks:
+    """The page with a queue that looks for jobs a hundred times a second; `options` go to `Blocks.queue`.
+
+    Gradio looks a thousand times, which takes 8 % of a processor from the models even while nobody is there. A job
+    waits 5 ms longer.
+    """
+    page.queue(**options)
+    page._queue.sleep_when_free = 0.01
+    page._queue.progress_update_sleep_when_free = 0.1
+    return page
 
 
 def guard(fn: F) -> F:

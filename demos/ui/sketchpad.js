@@ -109,7 +109,11 @@ let sendTimer = 0, restTimer = 0;
 
 function changed(finished = true) {
   clearTimeout(restTimer);
-  if (finished) return handOver();
+  if (finished) {
+    handOver();
+    if (waiting && unsent) trigger("hurry");
+    return;
+  }
   const pause = Math.max(SEND_EVERY_MS, 8 * Math.min(...costs), stored.length / 400);
   sendTimer ||= setTimeout(handOver, Math.max(0, lastStored + pause - performance.now()));
 }

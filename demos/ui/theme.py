@@ -180,14 +180,12 @@ CSS = """
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation-duration: 0.01s !important; } }
 """
 
-HEAD = f"""
+HEAD = """
 <meta name="description" content="Draw, and a picture follows your lines: small generative models on a CPU.">
 <meta name="color-scheme" content="light dark">
-<style>@media (width <= 640px) {{ footer .show-api ~ .divider {{ display: none; }} }}</style>
-<script>{(Path(__file__).parent / "stream.js").read_text(encoding="utf-8")}</script>
+<style>@media (width <= 640px) { footer .show-api ~ .divider { display: none; } }</style>
 """
-"""The rule is here because Gradio keeps `css` to what is above the footer; it hides what this dot divides. The script
-is here because it has to run before Gradio's own."""
+"""The rule is here because Gradio keeps `css` to what is above the footer; it hides what this dot divides."""
 
 
 def look() -> dict[str, Any]:

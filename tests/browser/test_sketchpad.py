@@ -84,7 +84,6 @@ def address() -> Iterator[str]:
             other.rest(lambda before: before + "z", rests, rests)
         live(pad, received, pad, [count, image])
         live(other, slowly, other, echo, concurrency_limit=4)
-    page.queue(default_concurrency_limit=8)
     yield from served(page)
 
 
@@ -191,6 +190,7 @@ def test_time_goes_forward_where_the_hand_waited(page: Page) -> None:
     page.wait_for_timeout(600)
     page.mouse.move(*at(page, 400, 140), steps=12)
     page.mouse.up()
+    page.wait_for_function("window.atelierSketchpads.sketchpad.state.strokes.length === 1")
     times = np.array(strokes(page)[0]["points"])[:, 3]
     assert times[0] == 0 and times[-1] >= 600 and (np.diff(times) >= 0).all()
 

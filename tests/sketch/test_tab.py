@@ -17,7 +17,7 @@ def test_only_the_latest_finished_pictures_are_kept(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=lambda *_, **__: drawn))
     monkeypatch.setattr(handlers, "recent", {})
     monkeypatch.setattr(handlers, "RECENT", 2)
-    requests = [handlers.Request.of("", ["cat"], seed, "noto", "", 0, 2.0, 1.0) for seed in range(3)]
+    requests = [handlers.Request.of("", "cat", seed, "noto", "", 0, 2.0, 1.0) for seed in range(3)]
     for request in requests:
         note, shown = handlers._finished(request)
         assert shown.request == request and not shown.draft and "seed 3 · 8 steps" in note

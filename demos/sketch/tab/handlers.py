@@ -37,6 +37,7 @@ STYLES = {
     "EmojiTwo": "emojitwo",
 }
 LIVE_STEPS, FINISHED_STEPS = 2, 8
+DRAFTING = "sketch-drafting"
 FINISHING = "sketch-finishing"
 """The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
 RECENT = 32
@@ -50,7 +51,7 @@ class Request:
     """Everything on the page that shapes a picture. Two equal requests give the same live picture."""
 
     strokes: str
-    words: tuple[str, ...]
+    prompt: str
     seed: int
     style: str
     second: str
@@ -59,10 +60,10 @@ class Request:
     faithfulness: float
 
     @classmethod
-    def of(cls, strokes: str | None, words: list[str] | None, seed: int | None, *controls: Any) -> "Request":
+    def of(cls, strokes: str | None, prompt: str | None, seed: int | None, *controls: Any) -> "Request":
         """The request that the controls describe, in the order of the fields; the same strokes have the same text."""
         drawing = Drawing.from_json(strokes or "")
-        return cls(drawing.to_json() if drawing.strokes else "", tuple(words or ()), int(seed or 0), *controls)
+        return cls(drawing.to_json() if drawing.strokes else "", prompt or "", int(seed or 0), *controls)
 
     def settings(self, steps: int, seed: int | None = None) -> "Settings":
         """The model's settings."""
@@ -71,7 +72,7 @@ class Request:
         mixed = self.second and self.second != self.style and self.blend > 0
         style = {self.style: 1 - self.blend, self.second: self.blend} if mixed else self.style
         chosen = self.seed if seed is None else seed
-        return Settings(" ".join(self.words), style, int(steps), self.guidance, self.faithfulness, chosen)
+        return Settings(self.prompt, style, int(steps), self.guidance, self.faithfulness, chosen)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def example_pictures() -> list[tuple[Image.Image, str]]:
     """Every example's drawing beside what the model makes of it, once a process."""
     pairs = []
     for item in examples():
-        request = Request.of("", item["prompt"].split(), item["seed"], item["style"], "", 0, 2.0, 1.0)
+        request = Request.of("", item["prompt"], item["seed"], item["style"], "", 0, 2.0, 1.0)
         picture = model().draw(Drawing.from_json(item), request.settings(FINISHED_STEPS)).pictures[0]
         pair = Image.new("RGB", (512, 256), "white")
         pair.paste(render(Drawing.from_json(item), 256), (0, 0))
@@ -179,10 +180,16 @@ def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any,
     if shown is not None and shown.request == request:
         return gr.skip(), gr.skip(), gr.skip()
     JOBS.stop(page, FINISHING)
-    if not request.words and not request.strokes:
+    if not request.prompt and not request.strokes:
         return framed(None), "Draw a line: the picture follows.", None
-    note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, draft=True)
+    with JOBS.running(page, DRAFTING) as token:
+        note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, draft=True, on_step=lambda *_: token.check())
     return framed(shown.picture), note, shown
+
+
+def hurry(page: gr.Request) -> None:
+    """Give up a draft that is behind the hand, which has ended a stroke since. Bind it with `queue=False`."""
+    JOBS.stop(page, DRAFTING)
 
 
 @guard
@@ -239,8 +246,8 @@ def repaint(
 
 def _chosen(keep_seed: bool, steps: int, *inputs: Any) -> tuple[Request, "Settings"]:
     """The request, with a fresh seed unless the visitor keeps the one shown."""
-    strokes, words, seed, *controls = inputs
-    request = Request.of(strokes, words, seed if keep_seed else random_seed(), *controls)
+    strokes, prompt, seed, *controls = inputs
+    request = Request.of(strokes, prompt, seed if keep_seed else random_seed(), *controls)
     return request, request.settings(steps)
 
 
@@ -355,6 +362,6 @@ def bring(file: str | None) -> Any:
 
 @guard
 def take_example(event: gr.SelectData) -> tuple[Any, ...]:
-    """An example's drawing, words, style and seed."""
+    """An example's drawing, words, the same as one text, style and seed."""
     item = examples()[event.index]
-    return strokes_of(item), item["prompt"].split(), item["style"], item["seed"]
+    return strokes_of(item), item["prompt"].split(), item["prompt"], item["style"], item["seed"]

@@ -36,6 +36,7 @@ def build() -> None:
                 on.vocabulary(), value=first["prompt"].split(), multiselect=True, allow_custom_value=True,
                 label="Words", info="What it is, and its colours; unknown words are ignored.", elem_id="sketch-words",
             )  # fmt: skip
+            prompt = gr.Textbox(first["prompt"], visible="hidden")
             style = gr.Radio(
                 list(STYLES.items()), value=first["style"], label="Style", info="Whose hand draws it.",
                 elem_id="sketch-style",
@@ -102,14 +103,17 @@ def build() -> None:
         )
         gr.Code((FOLDER / "unet.py").read_text(encoding="utf-8"), language="python", label="The network", lines=20)
 
-    inputs = [pad, words, seed.number, style, second, blend, guidance, faithfulness]
+    inputs = [pad, prompt, seed.number, style, second, blend, guidance, faithfulness]
     job = [kept, seed.lock, steps, count]
     outputs = [frame, note, progress, gallery, results, shown, kept, session, strip, seed.number]
     lane: dict[str, Any] = {"concurrency_id": "sketch", "concurrency_limit": 1, "api_visibility": "private"}
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    changes = [c.change for c in (words, style, second, seed.number)]
+    changes = [c.change for c in (prompt, style, second, seed.number)]
     slides = [c.input for c in (blend, guidance, faithfulness)]
+    # Gradio's page copies all that a component is at each of its events: with the menu, its thousands of words.
+    words.change(None, words, prompt, js="(words) => (words ?? []).join(' ')")
     live(pad, on.draw_live, [shown, *inputs], [frame, note, shown], [*changes, *slides], **lane)
+    pad.hurry(on.hurry, queue=False, **quiet)
     pad.rest(
         on.finish, [shown, *inputs], [frame, note, shown], trigger_mode="always_last",
         concurrency_id=on.FINISHING, concurrency_limit=1, **quiet,
@@ -128,7 +132,7 @@ def build() -> None:
     png.bind(on.save_png, shown)
     archive.bind(on.save_zip, results)
     upload.upload(on.bring, upload, pad, **quiet)
-    shelf.select(on.take_example, None, [pad, words, style, seed.number], **quiet)
+    shelf.select(on.take_example, None, [pad, words, prompt, style, seed.number], **quiet)
     gr.on(None, on.example_pictures, None, shelf, api_visibility="private")
     gr.api(sketch_to_image, api_name="sketch_to_image", concurrency_id="sketch", concurrency_limit=1)
     gr.api(sketch_styles, api_name="sketch_styles")

@@ -1,0 +1,70 @@
+"""How the page travels: compressed, with what has to run before Gradio's scripts, and its parts kept by the browser."""
+
+from pathlib import Path
+from typing import Any
+
+from gradio.brotli_middleware import BrotliMiddleware
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Delivery", "delivered"]
+
+SCRIPTS = "".join(
+    f"<script>{(Path(__file__).parent / name).read_text(encoding='utf-8')}</script>"
+    for name in ("stream.js", "rest.js")
+).encode()
+KEPT = "public, max-age=31536000, immutable"
+
+
+class Delivery:
+    """ASGI middleware for Gradio's page.
+
+    The page describes all its tabs in two million characters, which are compressed to a tenth; Gradio compresses files
+    only. Scripts given to `gr.Blocks.launch(head=...)` would run after those that they are for. The names of Gradio's
+    assets contain a hash of what is in them: a browser need not ask for them twice.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.compressed = _Compressed(self._page)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] == "http" and path in ("", "/"):
+            await self.compressed(scope, receive, send)
+        elif scope["type"] == "http" and path.startswith("/assets/"):
+            await self._asset(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def changed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                del MutableHeaders(raw=message["headers"])["content-length"]
+            elif message["type"] == "http.response.body":
+                message["body"] = message.get("body", b"").replace(b"<head>", b"<head>" + SCRIPTS, 1)
+            await send(message)
+
+        await self.app(scope, receive, changed)
+
+    async def _asset(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def changed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                MutableHeaders(raw=message["headers"])["cache-control"] = KEPT
+            await send(message)
+
+        await self.app(scope, receive, changed)
+
+
+class _Compressed(BrotliMiddleware):
+    """Compresses whatever it is given, not only what looks like the name of a file."""
+
+    def _is_compressible_file_type(self, scope: Scope) -> bool:
+        return True
+
+
+def delivered() -> dict[str, Any]:
+    """The argument of `Blocks.launch` that delivers a page so; a new one each time, since Gradio writes into it."""
+    return {"app_kwargs": {"middleware": [Middleware(Delivery)]}}
