@@ -51,8 +51,7 @@ def serve(page: gr.Blocks, device: str | None, max_queue: int, log_level: str, *
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("atelier").setLevel(log_level.upper())
     os.environ.update({"ATELIER_DEVICE": device} if device else {})
-    settings = {**access.LIMITS, **theme.look(), **delivery.delivered(), **launch}
-    return events.queued(page, max_size=max_queue).launch(**settings)
+    return events.queued(page, max_size=max_queue).launch(**access.LIMITS | theme.look() | delivery.options() | launch)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Delivery", "delivered"]
+__all__ = ["Delivery", "options"]
 
 SCRIPTS = "".join(
     f"<script>{(Path(__file__).parent / name).read_text(encoding='utf-8')}</script>"
@@ -65,6 +65,6 @@ class _Compressed(BrotliMiddleware):
         return True
 
 
-def delivered() -> dict[str, Any]:
+def options() -> dict[str, Any]:
     """The argument of `Blocks.launch` that delivers a page so; a new one each time, since Gradio writes into it."""
     return {"app_kwargs": {"middleware": [Middleware(Delivery)]}}

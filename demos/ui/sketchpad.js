@@ -101,8 +101,8 @@ function resize() {
   rebuild();
 }
 
-// Sending: the value is stored at once, the event waits for the reply to the one before; what is slow to store, twice
-// running, is stored less often
+// Sending: the value is stored at once, the event waits for the reply to the one before, which is asked to hurry when a
+// stroke ends; what is slow to store, twice running, is stored less often
 
 let stored = props.value || "", unsent = false, waiting = false, lastStored = 0, costs = [0, 0];
 let sendTimer = 0, restTimer = 0;
@@ -111,7 +111,7 @@ function changed(finished = true) {
   clearTimeout(restTimer);
   if (finished) {
     handOver();
-    if (waiting && unsent) trigger("hurry");
+    if (unsent) trigger("hurry");
     return;
   }
   const pause = Math.max(SEND_EVERY_MS, 8 * Math.min(...costs), stored.length / 400);

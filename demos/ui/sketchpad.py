@@ -4,8 +4,9 @@ The control is a `gr.HTML` whose script draws capsule chains exactly as `demos.c
 the JSON text that `demos.core.strokes.Drawing.from_json` reads. It fires `input` whenever the drawing changes: about
 every 80 ms while a stroke is drawn, always when it ends, on undo, on redo, when Python sets another value, and once at
 the start when the page restores a drawing or shows an example. `live` binds a handler so that at most one request of a
-page is under way: the script holds the next event back until the reply has come. Half a second after the last reply, if
-nothing has changed since and no stroke is being drawn, it fires `rest`.
+page is under way: the script holds the next event back until the reply has come. If a change is finished before that,
+it fires `hurry`: what is under way is of no use any more. Half a second after the last reply, if nothing has changed
+since and no stroke is being drawn, it fires `rest`.
 """
 
 from __future__ import annotations

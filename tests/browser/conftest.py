@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from benchmarks.chromium import ARGUMENTS, NAMES
-from demos.ui.delivery import delivered
+from demos.ui import delivery
 from demos.ui.events import queued
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
@@ -80,7 +80,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 def served(page: gr.Blocks) -> Iterator[str]:
     """Serve a page that isn't the app, as the app is delivered; gives its address and closes it afterwards."""
     _, url, _ = queued(page, default_concurrency_limit=8).launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, **delivered()
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, **delivery.options()
     )
     yield url
     page.close()

@@ -82,6 +82,8 @@ def address() -> Iterator[str]:
             echo = gr.Textbox(elem_id="echo")
             rests = gr.Textbox("", elem_id="rests")
             other.rest(lambda before: before + "z", rests, rests)
+            hurries = gr.Textbox("", elem_id="hurries")
+            other.hurry(lambda before: before + "h", hurries, hurries, queue=False)
         live(pad, received, pad, [count, image])
         live(other, slowly, other, echo, concurrency_limit=4)
     yield from served(page)
@@ -509,6 +511,20 @@ def test_it_says_when_the_hand_rests(page: Page) -> None:
     assert page.evaluate(rests) == 1
     page.mouse.up()
     page.wait_for_function(f"{rests} === 2")
+
+
+def test_what_is_under_way_is_asked_to_hurry_when_the_drawing_has_changed_since(page: Page) -> None:
+    page.get_by_role("tab", name="Second").click()
+    page.wait_for_selector("#other .pad-canvas")
+    rests, hurries = (f"document.querySelector('#{name} textarea').value.length" for name in ("rests", "hurries"))
+    page.wait_for_function(f"{rests} === 1")
+    page.mouse.click(*at(page, 100, 300, "other"))
+    page.wait_for_function(f"{rests} === 2")
+    assert page.evaluate(hurries) == 0
+    page.evaluate("for (const act of ['undo', 'redo']) document.querySelector(`#other [data-act=${act}]`).click()")
+    page.wait_for_function(f"{hurries} === 1")
+    page.wait_for_function(f"{rests} === 3")
+    assert page.evaluate(hurries) == 1
 
 
 def test_two_thousand_strokes_stay_smooth(page: Page) -> None:

@@ -188,15 +188,18 @@ def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any,
 
 
 def hurry(page: gr.Request) -> None:
-    """Give up a draft that is behind the hand, which has ended a stroke since. Bind it with `queue=False`."""
+    """Give up the draft that is behind the hand, so that the next begins. Bind it with `queue=False`.
+
+    If the next has begun before, that one is lost; `finish` draws what it was of.
+    """
     JOBS.stop(page, DRAFTING)
 
 
 @guard
 def finish(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
-    """The draft in the frame drawn again in more steps and larger, now that the hand rests."""
+    """What a draft was to be drawn of in more steps and larger, now that the hand rests; the draft may be lost."""
     request = Request.of(*inputs)
-    if shown is None or not shown.draft or shown.request != request:
+    if (shown is not None and not shown.draft) or not (request.prompt or request.strokes):
         return gr.skip(), gr.skip(), gr.skip()
     with JOBS.running(page, FINISHING, alone=True) as token:
         note, shown = _finished(request, lambda *_: token.check())
