@@ -101,18 +101,20 @@ function resize() {
   rebuild();
 }
 
-// Sending: the value is stored at once, the event waits for the reply to the one before, which is asked to hurry when a
-// stroke ends; what is slow to store, twice running, is stored less often
+// Sending: the value is stored at once, the event waits for the reply to the one before; what is slow to store, twice
+// running, is stored less often. What is under way when a stroke ends may be given up, but never two requests running:
+// something has to be seen of short strokes, too
 
 let stored = props.value || "", unsent = false, waiting = false, lastStored = 0, costs = [0, 0];
-let sendTimer = 0, restTimer = 0;
+let sendTimer = 0, restTimer = 0, hurried = false, spared = false;
 
 function changed(finished = true) {
   clearTimeout(restTimer);
   if (finished) {
     handOver();
-    if (unsent) trigger("hurry");
-    return;
+    if (!unsent || hurried || spared) return;
+    hurried = true;
+    return trigger("hurry");
   }
   const pause = Math.max(SEND_EVERY_MS, 8 * Math.min(...costs), stored.length / 400);
   sendTimer ||= setTimeout(handOver, Math.max(0, lastStored + pause - performance.now()));
@@ -152,6 +154,7 @@ function present() {
 
 function acknowledge() {
   waiting = false;
+  [spared, hurried] = [hurried, false];
   send();
   clearTimeout(restTimer);
   restTimer = setTimeout(() => live || waiting || trigger("rest"), REST_MS);

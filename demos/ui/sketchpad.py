@@ -5,8 +5,8 @@ the JSON text that `demos.core.strokes.Drawing.from_json` reads. It fires `input
 every 80 ms while a stroke is drawn, always when it ends, on undo, on redo, when Python sets another value, and once at
 the start when the page restores a drawing or shows an example. `live` binds a handler so that at most one request of a
 page is under way: the script holds the next event back until the reply has come. If a change is finished before that,
-it fires `hurry`: what is under way is of no use any more. Half a second after the last reply, if nothing has changed
-since and no stroke is being drawn, it fires `rest`.
+it fires `hurry`: what is under way may be given up. It does not ask that of two requests running. Half a second after
+the last reply, if nothing has changed since and no stroke is being drawn, it fires `rest`.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ STYLES = {
 }
 LIVE_STEPS, FINISHED_STEPS = 2, 8
 DRAFTING = "sketch-drafting"
+"""The lane of a draft under way: the end of a stroke ends it."""
 FINISHING = "sketch-finishing"
 """The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
 RECENT = 32
