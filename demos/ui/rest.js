@@ -16,8 +16,11 @@
     if (!loading?.isConnected) return 0;
     return asked((time) => {
       its = true;
-      then(time);
-      its = false;
+      try {
+        then(time);
+      } finally {
+        its = false;
+      }
     });
   };
 })();

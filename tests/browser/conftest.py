@@ -103,6 +103,11 @@ def settled(page: Any) -> None:
     )
 
 
+def handled(page: Any) -> None:
+    """Wait until the page has handled the pointer's events: it does so before it paints the next frame."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
+
+
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, open_page: Callable[..., Any], address: str) -> Callable[..., Any]:
     """Open the file's `address` as a new visitor; its `READY` holds then, a JavaScript expression."""

@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from demos.ui.pianoroll import Roll, coloured, pianoroll
-from tests.browser.conftest import CLOSED_LATE, served
+from tests.browser.conftest import CLOSED_LATE, handled, served
 
 pytestmark = pytest.mark.browser
 FIRST = Roll(((67, 0, 4, 0), (60, 8, 4, 1)), 2)
@@ -77,6 +77,7 @@ def drag(page: Page, *cells: tuple[float, int], button: str = "left") -> None:
     for cell in cells[1:]:
         page.mouse.move(*at(page, *cell), steps=4)
     page.mouse.up(button=button)
+    handled(page)
 
 
 def test_notes_are_drawn_moved_lengthened_and_removed(page: Page) -> None:
@@ -142,6 +143,7 @@ def test_voices_spans_and_notes_are_marked(page: Page) -> None:
     page.mouse.down()
     page.mouse.move(at(page, 13, 36)[0], lane + 20, steps=4)
     page.mouse.up()
+    handled(page)
     assert value(page)["erased"] == [[4, 16, 0], [4, 16, 1]]
     page.click("#tune [data-act=unmark]")
     page.click("#tune [data-tool=mark]")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from demos.core.strokes import Drawing, Stroke, rasterise, render
 from demos.ui.sketchpad import live, sketchpad
-from tests.browser.conftest import CLOSED_LATE, served, settled
+from tests.browser.conftest import CLOSED_LATE, handled, served, settled
 
 EXAMPLE = json.dumps({"strokes": [{"points": [[100, 100], [400, 400]]}, {"points": [[400, 100], [100, 400]]}]})
 HOSTILE = '{"strokes": [{"colour": "<img src=x onerror=window.hurt=1>", "points": [[1, 1]]}]}'
@@ -115,6 +115,7 @@ def draw(page: Page, *points: tuple[float, float], pad: str = "sketchpad", pause
         page.mouse.move(*at(page, *point, pad), steps=4)
         page.wait_for_timeout(pause) if pause else None
     page.mouse.up()
+    handled(page)
 
 
 def strokes(page: Page, pad: str = "sketchpad") -> list[dict[str, Any]]:
@@ -192,7 +193,7 @@ def test_time_goes_forward_where_the_hand_waited(page: Page) -> None:
     page.wait_for_timeout(600)
     page.mouse.move(*at(page, 400, 140), steps=12)
     page.mouse.up()
-    page.wait_for_function("window.atelierSketchpads.sketchpad.state.strokes.length === 1")
+    handled(page)
     times = np.array(strokes(page)[0]["points"])[:, 3]
     assert times[0] == 0 and times[-1] >= 600 and (np.diff(times) >= 0).all()
 
