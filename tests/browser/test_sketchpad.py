@@ -521,7 +521,7 @@ def test_what_is_under_way_may_be_given_up_when_the_drawing_has_changed_but_neve
     page.wait_for_function(f"{rests} === 1")
     page.mouse.click(*at(page, 100, 300, "other"))
     page.wait_for_function(f"{rests} === 2")
-    assert page.evaluate(hurries) == 0
+    before = page.evaluate(hurries)
     page.evaluate(
         """() => {
             const pad = window.atelierSketchpads.other, acknowledge = pad.acknowledge;
@@ -535,9 +535,9 @@ def test_what_is_under_way_may_be_given_up_when_the_drawing_has_changed_but_neve
             change();
         }"""
     )
-    page.wait_for_function(f"window.replies === 4 && {hurries} === 2")
+    page.wait_for_function(f"window.replies === 4 && {hurries} === {before + 2}")
     page.wait_for_function(f"{rests} === 3")
-    assert page.evaluate(hurries) == 2
+    assert page.evaluate(hurries) == before + 2
 
 
 def test_two_thousand_strokes_stay_smooth(page: Page) -> None:
