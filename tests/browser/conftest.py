@@ -77,9 +77,12 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context.close()
 
 
-def served(page: gr.Blocks) -> Iterator[str]:
-    """Serve a page that isn't the app, as the app is delivered; gives its address and closes it afterwards."""
-    _, url, _ = queued(page, default_concurrency_limit=8).launch(
+def served(page: gr.Blocks, **options: Any) -> Iterator[str]:
+    """Serve a page that isn't the app, as the app is delivered; gives its address and closes it afterwards.
+
+    `options` go to the page's queue.
+    """
+    _, url, _ = queued(page, **options).launch(
         prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", enable_monitoring=False, **delivery.options()
     )
     yield url
@@ -104,7 +107,7 @@ def settled(page: Any) -> None:
 
 
 def handled(page: Any) -> None:
-    """Wait until the page has handled the pointer's events: it does so before it paints the next frame."""
+    """Wait until the page has handled the pointer's events, which it does before the next frame, and painted."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
 
 

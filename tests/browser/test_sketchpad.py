@@ -86,7 +86,7 @@ def address() -> Iterator[str]:
             other.hurry(lambda before: before + "h", hurries, hurries, queue=False)
         live(pad, received, pad, [count, image])
         live(other, slowly, other, echo, concurrency_limit=4)
-    yield from served(page)
+    yield from served(page, default_concurrency_limit=8)
 
 
 @pytest.fixture
@@ -137,12 +137,8 @@ def pixels(data: str) -> np.ndarray:
 
 
 def canvas_pixels(page: Page) -> np.ndarray:
-    return pixels(
-        page.evaluate(
-            """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
-                () => done(document.querySelector('#sketchpad .pad-canvas').toDataURL()))))"""
-        )
-    )
+    handled(page)
+    return pixels(page.evaluate("document.querySelector('#sketchpad .pad-canvas').toDataURL()"))
 
 
 def assert_same_picture(shown: np.ndarray, drawing: Drawing) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -14,10 +15,12 @@ from PIL import Image
 
 from demos.sketch.tab import handlers
 
+DRAWN = types.SimpleNamespace(pictures=[Image.new("RGBA", (2, 2))], latents=np.zeros(1), seeds=[3], ignored=())
+"""What a model gives that draws nothing."""
+
 
 def test_only_the_latest_finished_pictures_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = types.SimpleNamespace(pictures=[Image.new("RGBA", (2, 2))], latents=np.zeros(1), seeds=[3], ignored=())
-    monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=lambda *_, **__: drawn))
+    monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=lambda *_, **__: DRAWN))
     monkeypatch.setattr(handlers, "recent", {})
     monkeypatch.setattr(handlers, "RECENT", 2)
     requests = [handlers.Request.of("", "cat", seed, "noto", "", 0, 2.0, 1.0) for seed in range(3)]
@@ -40,40 +43,30 @@ def test_the_same_strokes_make_the_same_request_however_they_are_written() -> No
 
 
 def test_a_draft_behind_the_hand_is_given_up_and_no_other_visitor_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = types.SimpleNamespace(pictures=[Image.new("RGBA", (2, 2))], latents=np.zeros(1), seeds=[3], ignored=())
     begun, hurried = threading.Barrier(3), threading.Event()
 
     def draw(*_: Any, on_step: Any, **__: Any) -> Any:
         begun.wait(20)
         hurried.wait(20)
         on_step(1, 2, None)
-        return drawn
+        return DRAWN
 
     monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=draw))
     monkeypatch.setattr(handlers, "recent", {})
     visitors: list[Any] = [types.SimpleNamespace(session_hash=name) for name in ("ann", "bob")]
     controls = ("", "cat", 7, "noto", "", 0, 2.0, 1.0)
-    answers: dict[str, Any] = {}
-
-    def ask(visitor: Any) -> None:
-        answers[visitor.session_hash] = handlers.draw_live(visitor, None, *controls)
-
-    threads = [threading.Thread(target=ask, args=(visitor,)) for visitor in visitors]
-    for thread in threads:
-        thread.start()
-    begun.wait(20)
-    handlers.hurry(visitors[0])
-    hurried.set()
-    for thread in threads:
-        thread.join(20)
-    assert answers["ann"] == gr.skip()
-    frame, note, shown = answers["bob"]
+    with ThreadPoolExecutor() as pool:
+        ann, bob = (pool.submit(handlers.draw_live, visitor, None, *controls) for visitor in visitors)
+        begun.wait(20)
+        handlers.hurry(visitors[0])
+        hurried.set()
+    assert ann.result() == gr.skip()
+    frame, note, shown = bob.result()
     assert "<img" in frame and "2 steps" in note and shown.draft
 
 
 def test_what_a_lost_draft_was_of_is_drawn_when_the_hand_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = types.SimpleNamespace(pictures=[Image.new("RGBA", (2, 2))], latents=np.zeros(1), seeds=[3], ignored=())
-    monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=lambda *_, **__: drawn))
+    monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=lambda *_, **__: DRAWN))
     monkeypatch.setattr(handlers, "recent", {})
     visitor: Any = types.SimpleNamespace(session_hash="ann")
     old, new, nothing = (("", words, 7, "noto", "", 0, 2.0, 1.0) for words in ("cat", "dog", ""))
