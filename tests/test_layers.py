@@ -117,10 +117,11 @@ def test_starting_the_app_imports_nothing_heavy() -> None:
     assert imported("import app; app.build()", HEAVY) == "[]"
 
 
-def test_the_first_picture_waits_for_no_pipelines_and_no_compiler() -> None:
+def test_the_first_picture_waits_only_for_what_it_needs() -> None:
     draw = "from demos.core.strokes import Drawing; from demos.sketch.model import Settings, SketchModel; "
     draw += "SketchModel.load().draw(Drawing(), Settings('cat', steps=2))"
-    asked = {"diffusers", "diffusers.pipelines.pipeline_utils", "diffusers.hooks", "torch._dynamo"}
+    pipelines = {"diffusers.pipelines.pipeline_utils", "diffusers.hooks", "transformers"}
+    asked = pipelines | {"diffusers", "torch._dynamo", "scipy.ndimage", "skimage"}
     assert imported(draw, asked) == "['diffusers']"
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from demos.core.atomic import atomic
 from demos.core.network import ModelMixin
@@ -198,13 +199,23 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     module.load_state_dict(state)
 
 
+class _Unfilled(TorchFunctionMode):
+    """Parameters made in this thread are not filled with the random numbers that a checkpoint's replace at once."""
+
+    FILLS = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_}
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return kwargs["tensor"] if function in self.FILLS else function(*args, **(kwargs or {}))
+
+
 def load_network(kind: type[Network], folder: Path, device: str | torch.device = "cpu") -> Network:
     """A frozen network in evaluation and float32, from config.json and safetensors in `folder`.
 
     Raises:
         ValueError: the folder is damaged or holds something else.
     """
-    network: Any = kind.from_config(read_config(folder))
+    with _Unfilled():
+        network: Any = kind.from_config(read_config(folder))
     load_weights(network, folder)
     return network.float().eval().requires_grad_(False).to(device)
 

@@ -1,9 +1,10 @@
 """The base of every network here: `diffusers`' saving, loading and pushing, without what an app does not need of it.
 
 `save_pretrained`, `from_pretrained` and `push_to_hub` work, and networks can be parts of a `DiffusionPipeline`.
-Importing `diffusers.ModelMixin` also imports torch's compiler, for a decorator that only compiled models need and that
-diffusers does without where there is none. That would be the larger part of all imports before the first picture, so
-it is hidden for the moment; whoever compiles, or trains (optimisers ask for it), imports it then.
+Importing `diffusers.ModelMixin` also imports torch's compiler, for a decorator that only compiled models need, and
+transformers, for the name of a type; diffusers does without either where there is none. They would be the larger part
+of all imports before the first picture, so they are hidden for the moment. Whoever needs them imports them then:
+optimisers ask for the compiler, pipelines for transformers.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def hidden(name: str) -> Iterator[None]:
 
 with hidden("torch._dynamo"):
     from diffusers.configuration_utils import ConfigMixin, register_to_config
-    from diffusers.models import modeling_utils
+
+    with hidden("transformers"):  # only here: diffusers has looked by now whether it is installed
+        from diffusers.models import modeling_utils
 
 
 class ModelMixin(modeling_utils.ModelMixin, ConfigMixin):

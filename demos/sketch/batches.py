@@ -11,9 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demos.core.strokes import Drawing, rasterise
-from demos.sketch.data import STYLES, Pictograms
+from demos.sketch.data import STYLES, Pictograms, condition
 from demos.sketch.networks import Autoencoder
-from demos.sketch.simulate import COLOURS, Picture, colour_words, condition, draw_lines, edge_chains
+from demos.sketch.simulate import COLOURS, Picture, colour_words, draw_lines, edge_chains
 
 __all__ = [
     "WORDS",

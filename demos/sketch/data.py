@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ["HELD_OUT", "STYLES", "Pictograms", "load_pictograms", "premultiply", "words_of"]
+__all__ = ["HELD_OUT", "STYLES", "Pictograms", "condition", "load_pictograms", "premultiply", "words_of"]
 
 STYLES = ("fluent_3d", "fluent_flat", "fluent_high_contrast", "noto", "twemoji", "emojitwo")
 HELD_OUT = 100
@@ -86,3 +86,15 @@ def load_pictograms(archive: Path, size: int = 128, styles: tuple[str, ...] = ST
     held_out = np.zeros(len(names), bool)
     held_out[np.argsort(digests)[:HELD_OUT]] = True
     return Pictograms(np.stack(pixels), np.array(style), np.array(concept), names, words, held_out)
+
+
+def condition(ink: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """What the network sees of a drawing: ink and premultiplied colour, `(5, S, S)` uint8.
+
+    Args:
+        ink: `(S, S)` float in [0, 1].
+        colour: `(S, S, 4)` uint8 straight RGBA.
+    """
+    alpha = colour[..., 3:].astype(np.uint16)
+    rgb = (colour[..., :3] * alpha // 255).astype(np.uint8)
+    return np.concatenate([np.rint(255 * ink).astype(np.uint8)[None], rgb.transpose(2, 0, 1), colour[..., 3][None]])

@@ -23,9 +23,8 @@ from demos.core.device import Lane, autocast, pick_device, precast, set_threads
 from demos.core.limits import number_in
 from demos.core.seed import normalise_seed, seeds_from
 from demos.core.strokes import Drawing, rasterise, split_picture
-from demos.sketch.data import STYLES, words_of
+from demos.sketch.data import STYLES, condition, words_of
 from demos.sketch.sampler import PARTS, TYPICAL_LINES, TYPICAL_TEXT, SketchSampler
-from demos.sketch.simulate import condition
 
 __all__ = ["LIMITS", "Pictures", "Settings", "SketchModel"]
 

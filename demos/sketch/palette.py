@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import Tensor, nn
 
 from demos.core.network import ModelMixin, register_to_config
@@ -58,6 +57,8 @@ def mean_shift(pixels: np.ndarray, width: float = 12.0, steps: int = 3, doubt: f
         steps: of mean shift.
         doubt: mass of an even density that is added: colours far from all others stay.
     """
+    from scipy.ndimage import gaussian_filter, map_coordinates  # who only draws need not wait for it
+
     density = np.zeros(GRID**3)
     for picture in pixels.reshape(len(pixels), -1, 4).astype(np.float32):
         solid = picture[picture[:, 3] > 200]

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, binary_fill_holes
 from torch import Tensor
 
 from demos.families.score import Velocity, euler, schedule, shifted, unshifted
@@ -53,6 +53,7 @@ BEYOND = 4.0
 """But outside what is drawn: there drawing and words have this weight."""
 GAP = 3
 """What is so near to a line, in pixels, is not outside; gaps of twice that do not open an outline."""
+CROSS, REACHED = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), 2
 PARTS = {
     "autoencoder": Autoencoder, "unet": SketchUNet, "upscaler": Upscaler, "flow": SketchUNet, "palette": Palette,
 }  # fmt: skip
@@ -124,10 +125,11 @@ def beyond(drawing: Tensor) -> Tensor:
     Nothing is outside an empty drawing `(B, 5, 128, 128)`.
     """
     found = torch.zeros(len(drawing), 1, 16, 16)
-    for cells, ink in zip(found[:, 0], (drawing[:, [0, 4]] > 0.2).any(1).cpu().numpy(), strict=True):
+    for cells, ink in zip(found[:, 0], (drawing[:, [0, 4]] > 0.2).any(1).byte().cpu().numpy(), strict=True):
         if ink.any():
-            closed = np.asarray(binary_fill_holes(np.pad(binary_dilation(ink, iterations=GAP), 1)), bool)[1:-1, 1:-1]
-            cells[:] = torch.from_numpy(~closed.reshape(16, 8, 16, 8).any((1, 3)))
+            reached = np.pad(cv2.dilate(ink, CROSS, iterations=GAP), 1)
+            cv2.floodFill(reached, None, (0, 0), REACHED)
+            cells[:] = torch.from_numpy((reached[1:-1, 1:-1] == REACHED).reshape(16, 8, 16, 8).all((1, 3)))
     return found.to(drawing)
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "Picture",
     "augment",
     "colour_words",
-    "condition",
     "draw_hints",
     "draw_lines",
     "edge_chains",
@@ -163,18 +162,6 @@ def draw_hints(rng: np.random.Generator, rgba: np.ndarray) -> np.ndarray:
         width = round(np.exp(rng.uniform(np.log(3), np.log(20))))
         cv2.polylines(hints, [np.rint(points).astype(np.int32)], False, (*colour, 255), width)
     return hints
-
-
-def condition(ink: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """What the network sees of a drawing: ink and premultiplied colour, `(5, S, S)` uint8.
-
-    Args:
-        ink: `(S, S)` float in [0, 1].
-        colour: `(S, S, 4)` uint8 straight RGBA.
-    """
-    alpha = colour[..., 3:].astype(np.uint16)
-    rgb = (colour[..., :3] * alpha // 255).astype(np.uint8)
-    return np.concatenate([np.rint(255 * ink).astype(np.uint8)[None], rgb.transpose(2, 0, 1), colour[..., 3][None]])
 
 
 def colour_words(rgba: np.ndarray, most: int = 2) -> tuple[str, ...]:

@@ -64,3 +64,11 @@ def test_moving_a_network_gives_the_network() -> None:
     assert network.to("cpu", dtype=torch.float64, memory_format=torch.channels_last) is network
     assert network.layer.weight.dtype == torch.float64
     assert network.layer.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_loading_draws_no_random_numbers_that_the_weights_replace(tmp_path: Path) -> None:
+    Small(5).save_pretrained(tmp_path)
+    before = torch.get_rng_state()
+    load_network(Small, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert Small(5).layer.weight.std() > 0.1, "a network that is not loaded begins with random weights as ever"

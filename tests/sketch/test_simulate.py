@@ -11,13 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from demos.core.strokes import Drawing, rasterise
-from demos.sketch.data import STYLES, Pictograms
+from demos.sketch.data import STYLES, Pictograms, condition
 from demos.sketch.simulate import (
     COLOURS,
     Picture,
     augment,
     colour_words,
-    condition,
     draw_hints,
     draw_lines,
     edge_chains,
