@@ -396,8 +396,35 @@ class TestPipeline:
         outside = beyond(it["drawing"]).bool().expand_as(made)
         assert 0.5 < outside[0].float().mean() < 0.9 and not outside[1].any()
         assert torch.allclose(made[~outside], plain[~outside], atol=1e-4)
-        assert torch.allclose(made[outside], (plain + (weight - 1) * (told - nothing))[outside], atol=1e-3)
+        assert torch.allclose(made[outside], (plain + (weight - 1) * (drawn - nothing))[outside], atol=1e-3)
         assert not torch.allclose(made[outside], plain[outside], atol=1e-2)
+
+    def test_words_are_exaggerated_only_where_something_is_drawn(self) -> None:
+        unet, it = tiny_unet(), given()
+        it["drawing"] = torch.stack([framed_drawing(), torch.zeros(5, 128, 128)])
+        x, early = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.8, 0.2])
+        outside = beyond(it["drawing"]).bool().expand_as(x)
+
+        def told(lines: float, text: float) -> Tensor:
+            with torch.no_grad():
+                return guided(unet, **it, lines=lines, text=text)(x, early, early)
+
+        assert torch.equal(told(1.5, 3.0)[outside], told(1.5, 1.0)[outside])
+        assert not torch.allclose(told(1.5, 3.0)[~outside], told(1.5, 1.0)[~outside], atol=1e-2)
+        assert not torch.allclose(told(1.5, 0.5)[outside], told(1.5, 1.0)[outside], atol=1e-2)
+        assert not torch.allclose(told(0.0, 3.0)[outside], told(0.0, 1.0)[outside], atol=1e-2), "no drawing to follow"
+
+    def test_without_words_a_step_takes_an_evaluation_less(self) -> None:
+        unet, it = tiny_unet(), given()
+        x, early = numbers(2, 4, 16, 16, seed=3), torch.tensor([0.8, 0.2])
+        sizes: list[int] = []
+        unet.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
+        with torch.no_grad():
+            guided(unet, **it, lines=1.5, text=2.0)(x, early, early)
+            it["words"] = torch.zeros_like(it["words"])
+            made = guided(unet, **it, lines=1.5, text=2.0)(x, early, early)
+            assert sizes == [6, 4]
+            assert torch.allclose(made, guided(unet, **it, lines=1.5, text=7.0)(x, early, early))
 
     def test_a_distilled_network_takes_one_evaluation_with_the_weights(self) -> None:
         unet, it = tiny_unet(distilled=True), given()

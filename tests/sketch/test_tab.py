@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demos.core.once import Once
 from demos.sketch.tab import handlers
 
 DRAWN = types.SimpleNamespace(pictures=[Image.new("RGBA", (2, 2))], latents=np.zeros(1), seeds=[3], ignored=())
@@ -76,3 +78,27 @@ def test_what_a_lost_draft_was_of_is_drawn_when_the_hand_rests(monkeypatch: pyte
         assert "8 steps" in note and shown.request == handlers.Request.of(*new) and not shown.draft
         assert handlers.finish(visitor, shown, *old) == (gr.skip(),) * 3
         assert handlers.finish(visitor, before, *nothing) == (gr.skip(),) * 3
+
+
+def test_the_first_picture_in_the_frame_comes_before_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, steps = threading.Event(), []
+
+    def draw(strokes: Any, settings: Any, **_: Any) -> Any:
+        steps.append(settings.steps)
+        return DRAWN
+
+    def model() -> Any:
+        asked.set()
+        return types.SimpleNamespace(draw=draw)
+
+    monkeypatch.setattr(handlers, "model", model)
+    monkeypatch.setattr(handlers, "recent", {})
+    monkeypatch.setattr(handlers, "drawn_once", threading.Event())
+    with ThreadPoolExecutor() as pool:
+        shelf = pool.submit(Once(handlers.example_pictures.__wrapped__))  # pyright: ignore[reportAttributeAccessIssue]
+        assert asked.wait(20)
+        time.sleep(0.2)
+        visitor: Any = types.SimpleNamespace(session_hash="ann")
+        handlers.draw_live(visitor, None, "", "cat", 7, "noto", "", 0, 2.0, 1.0)
+    assert len(shelf.result()) == len(handlers.examples())
+    assert steps == [handlers.LIVE_STEPS, *[handlers.FINISHED_STEPS] * len(handlers.examples())]

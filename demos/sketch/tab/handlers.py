@@ -119,9 +119,18 @@ def examples() -> list[dict[str, Any]]:
     return [json.loads(f.read_text(encoding="utf-8")) for f in sorted((FOLDER / "examples").glob("*.json"))]
 
 
+drawn_once = threading.Event()
+"""Set when the model has drawn for the first time."""
+
+
 @Once
 def example_pictures() -> list[tuple[Image.Image, str]]:
-    """Every example's drawing beside what the model makes of it, once a process."""
+    """Every example's drawing beside what the model makes of it, once a process.
+
+    A page asks for them when it opens, shortly before it asks for the picture in its frame, which shall come first.
+    """
+    model()
+    drawn_once.wait(2)
     pairs = []
     for item in examples():
         request = Request.of("", item["prompt"], item["seed"], item["style"], "", 0, 2.0, 1.0)
@@ -159,6 +168,7 @@ def _drawn(request: Request, steps: int, draft: bool = False, **options: Any) ->
     """Note and picture; `options` go to the model."""
     sketch, start = model(), time.perf_counter()
     result = sketch.draw(request.strokes, request.settings(steps), **options)
+    drawn_once.set()
     return _note(result, steps, time.perf_counter() - start), _shown(result, 0, request, draft)
 
 
