@@ -1,4 +1,4 @@
-"""Pictograms for training: pictures, styles, words and the fixed split of concepts.
+"""Pictograms for training: pictures, styles, words and the fixed split of concepts; drawings as the networks see them.
 
 The archive (see README, "Data") holds 1,417 concepts in six styles. A hundred concepts, chosen by the SHA-256 of their
 code points, are held out of all training in every style.

@@ -96,7 +96,7 @@ def extrapolated(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor
     blank, drawn = unet.encode_condition(torch.cat([torch.zeros_like(drawing[:1]), drawing])).split([1, len(drawing)])
     features, tokens = (blank.expand_as(drawn), drawn, drawn), (silent, silent, words)
     outside = (weights[:, 0] / TYPICAL_LINES).clamp(max=1).view(-1, 1, 1, 1) * beyond(drawing)
-    told = bool(words.any())
+    needed = (0, 1, 2) if words.any() else (0, 1)
 
     def evaluated(x: Tensor, t: Tensor, *given: int) -> tuple[Tensor, ...]:
         n = len(given)
@@ -110,9 +110,9 @@ def extrapolated(unet: SketchUNet, drawing: Tensor, words: Tensor, style: Tensor
         if (limited == 1).all() and not more.any():
             return evaluated(x, t, 2)[0]
         lines, text = limited[..., None, None].split(1, 1)
-        v0, v1, *rest = evaluated(x, t, *((0, 1, 2) if told else (0, 1)))
-        v = v0 + (lines + more) * (v1 - v0)
-        return v + (text - outside * (text - 1).clamp(min=0)) * (rest[0] - v1) if told else v
+        v = evaluated(x, t, *needed)
+        v0, v1, v2 = v[0], v[1], v[-1]  # without words v2 is v1
+        return v0 + (lines + more) * (v1 - v0) + (text - outside * (text - 1).clamp(min=0)) * (v2 - v1)
 
     return velocity
 

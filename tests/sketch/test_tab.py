@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demos.core.once import Once
 from demos.sketch.tab import handlers
 
 DRAWN = types.SimpleNamespace(pictures=[Image.new("RGBA", (2, 2))], latents=np.zeros(1), seeds=[3], ignored=())
@@ -95,7 +94,7 @@ def test_the_first_picture_in_the_frame_comes_before_the_examples(monkeypatch: p
     monkeypatch.setattr(handlers, "recent", {})
     monkeypatch.setattr(handlers, "drawn_once", threading.Event())
     with ThreadPoolExecutor() as pool:
-        shelf = pool.submit(Once(handlers.example_pictures.__wrapped__))  # pyright: ignore[reportAttributeAccessIssue]
+        shelf = pool.submit(handlers.example_pictures.__wrapped__)  # pyright: ignore[reportAttributeAccessIssue]
         assert asked.wait(20)
         time.sleep(0.2)
         visitor: Any = types.SimpleNamespace(session_hash="ann")
