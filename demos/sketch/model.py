@@ -143,6 +143,7 @@ class SketchModel:
         count: int = 1,
         size: int = 256,
         on_step: OnStep | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Pictures:
         """Pictures of a drawing.
 
@@ -152,11 +153,13 @@ class SketchModel:
             size: side of the pictures in pixels: 128, 256 or 512 (by the upscaler).
             on_step: called as `on_step(i, n, preview)`; the preview makes a list of small pictures. May raise
                 `Cancelled`.
+            check: called between the evaluations of a network, for who is not told of whole steps soon enough. May
+                raise `Cancelled`.
 
         Raises:
             ValueError: nothing was drawn or said, or a setting is out of range.
         """
-        job = self._job(sketch, settings or Settings(), count)
+        job = self._job(sketch, settings or Settings(), count, check)
         with self.lane.hold(), autocast(self.device):
             latents = self._sample(job, self.sampler.noise(job.seeds), on_step)
             return self._finish(job, latents, size)
@@ -214,7 +217,7 @@ class SketchModel:
             latents = self._sample(job, noise, on_step, project=keep)
             return self._finish(job, latents, size)
 
-    def _job(self, sketch: Sketch, settings: Settings, count: int) -> _Job:
+    def _job(self, sketch: Sketch, settings: Settings, count: int, check: Callable[[], None] | None = None) -> _Job:
         count = int(number_in(LIMITS, "count", count))
         words, ignored = self.known_words(settings.prompt)
         drawing = self._drawing(sketch)
@@ -233,6 +236,7 @@ class SketchModel:
             text=number_in(LIMITS, "guidance", settings.guidance),
             seeds=seeds_from(settings.seed, count),
             ignored=ignored,
+            check=check or (lambda: None),
         )
 
     def _drawing(self, sketch: Sketch) -> np.ndarray | None:
@@ -269,8 +273,8 @@ class SketchModel:
             report(on_step, i, n, lambda: to_pictures(self._decode(job, estimate[:4])))
 
         return self.sampler.latents(
-            job.drawing, job.words, job.style, x,
-            steps=job.steps, lines=job.lines, text=job.text, start=start, project=project, on_step=each,
+            job.drawing, job.words, job.style, x, steps=job.steps, lines=job.lines, text=job.text,
+            start=start, project=project, on_step=each, check=job.check,
         )  # fmt: skip
 
     def _decode(self, job: _Job, latents: Tensor) -> Tensor:
@@ -281,8 +285,10 @@ class SketchModel:
             raise ValueError("“size” must be 128, 256 or 512.")
         pictures = []
         for part in latents.split(4):
+            job.check()
             x = self._decode(job, part)
             while x.shape[-1] < size:
+                job.check()
                 x = self.sampler.upscale(x)
             pictures += to_pictures(x)
         return Pictures(pictures, job.seeds, latents.float().cpu().numpy(), job.ignored)
@@ -300,3 +306,4 @@ class _Job:
     text: float
     seeds: list[int]
     ignored: tuple[str, ...]
+    check: Callable[[], None]

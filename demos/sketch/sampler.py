@@ -186,6 +186,7 @@ class SketchSampler:
         start: float = 1.0,
         project: Callable[[Tensor, float], Tensor] | None = None,
         on_step: Callable[[int, int, Tensor], None] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Tensor:
         """Sample latents `(B, Z, 16, 16)`.
 
@@ -198,15 +199,24 @@ class SketchSampler:
             lines: weight of the drawing, 1 for none of the extrapolation.
             text: weight of the words.
             project, on_step: see `demos.families.score.euler`.
+            check: called before each evaluation; may raise to stop.
         """
-        given = (drawing, words, style)
+
+        def checked(network: SketchUNet, lines: float) -> Velocity:
+            velocity = guided(network, drawing, words, style, lines, text)
+
+            def after_check(x: Tensor, t: Tensor, step: Tensor) -> Tensor:
+                check()
+                return velocity(x, t, step)
+
+            return after_check
+
         network = self.unet if self.flow is None or steps < FINISHED else self.flow
         if self.flow is not None and 1 < steps < FINISHED and start == 1:
-            student = guided(network, *given, LOOSER * lines, text)
-            velocity = drafted(guided(self.flow, *given, lines, text), student)
+            velocity = drafted(checked(self.flow, lines), checked(network, LOOSER * lines))
             times = [1.0, *schedule(steps - 1, HALF_WAY)]
         else:
-            velocity, times = guided(network, *given, lines, text), schedule(steps, start)
+            velocity, times = checked(network, lines), schedule(steps, start)
         order = 1 if network.config["distilled"] else 2
         return euler(velocity, noise, times, order=order, project=project, on_step=on_step)
 

@@ -102,30 +102,25 @@ function resize() {
 }
 
 // Sending: the value is stored at once, the event waits for the reply to the one before; what is slow to store, twice
-// running, is stored less often. What is under way when a stroke ends may be given up, but never two requests running:
+// running, is stored less often. The end of a stroke may overtake what is under way, but nothing overtakes that:
 // something has to be seen of short strokes, too
 
-let stored = props.value || "", unsent = false, waiting = false, lastStored = 0, costs = [0, 0];
-let sendTimer = 0, restTimer = 0, hurried = false, spared = false;
+let stored = props.value || "", unsent = false, waiting = 0, overtaking = false, lastStored = 0, costs = [0, 0];
+let sendTimer = 0, restTimer = 0;
 
 function changed(finished = true) {
   clearTimeout(restTimer);
-  if (finished) {
-    handOver();
-    if (!unsent || hurried || spared) return;
-    hurried = true;
-    return trigger("hurry");
-  }
+  if (finished) return handOver(CONFIG.overtakes);
   const pause = Math.max(SEND_EVERY_MS, 8 * Math.min(...costs), stored.length / 400);
   sendTimer ||= setTimeout(handOver, Math.max(0, lastStored + pause - performance.now()));
 }
 
-function handOver() {
+function handOver(overtakes = false) {
   clearTimeout(sendTimer);
   sendTimer = 0;
   store();
   unsent = true;
-  send();
+  send(overtakes);
 }
 
 function store() {
@@ -138,11 +133,12 @@ function store() {
   remember();
 }
 
-function send() {
-  if (!unsent || waiting) return;
+function send(overtakes = false) {
+  if (!unsent || (waiting && (!overtakes || overtaking || waiting > 1))) return;
   unsent = false;
-  waiting = true;
-  trigger("input");
+  overtaking = waiting > 0;
+  waiting += 1;
+  trigger(overtaking ? "overtake" : "input");
 }
 
 /** Hand over what the page begins with, once Gradio has mounted the component. */
@@ -153,8 +149,7 @@ function present() {
 }
 
 function acknowledge() {
-  waiting = false;
-  [spared, hurried] = [hurried, false];
+  waiting = Math.max(0, waiting - 1);
   send();
   clearTimeout(restTimer);
   restTimer = setTimeout(() => live || waiting || trigger("rest"), REST_MS);

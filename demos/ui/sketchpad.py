@@ -5,8 +5,8 @@ the JSON text that `demos.core.strokes.Drawing.from_json` reads. It fires `input
 every 80 ms while a stroke is drawn, always when it ends, on undo, on redo, when Python sets another value, and once at
 the start when the page restores a drawing or shows an example. `live` binds a handler so that at most one request of a
 page is under way: the script holds the next event back until the reply has come. If a change is finished before that,
-it fires `hurry`: what is under way may be given up. It does not ask that of two requests running. Half a second after
-the last reply, if nothing has changed since and no stroke is being drawn, it fires `rest`.
+a sketchpad that `overtakes` fires `overtake` instead, unless it has just done so: what is under way is to be given up.
+Half a second after the last reply, if nothing has changed since and no stroke is being drawn, it fires `rest`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def sketchpad(
     onion: bool = False,
     tool: str = "pen",
     ground: bool = False,
+    overtakes: bool = False,
 ) -> gr.HTML:
     """Build the drawing surface.
 
@@ -52,6 +53,7 @@ def sketchpad(
         onion: Whether the onion view is on at first.
         tool: The tool at hand at first: "pen", "brush" or "eraser".
         ground: Whether the onion view is the ground to paint on, at full strength instead of faint.
+        overtakes: Whether a finished change doesn't wait for the reply to the one before; then `live` has to be told.
 
     Returns:
         The component; its value is the strokes' JSON text.
@@ -66,6 +68,7 @@ def sketchpad(
         "onion": onion,
         "tool": tool,
         "ground": ground,
+        "overtakes": overtakes,
     }
     return board("sketchpad", label, value, config, ("sketchpad_strokes.js", "sketchpad.js"))
 
@@ -76,6 +79,7 @@ def live(
     inputs: Component | Sequence[Component],
     outputs: Component | Sequence[Component],
     triggers: Sequence[Callable[..., Any]] = (),
+    overtaking: str = "",
     **options: Any,
 ) -> Dependency:
     """Run a handler at each change of a sketchpad, one request at a time.
@@ -86,12 +90,17 @@ def live(
         inputs: Its inputs, among them `pad`.
         outputs: Its outputs; `pad` should not be among them.
         triggers: Further events that run the same handler, for example `prompt.input`.
+        overtaking: The `concurrency_id` of requests of a pad that `overtakes`. The handler runs beside the one that it
+            overtakes, and has to stop it.
         options: Passed to `gr.on`, for example `concurrency_id`.
 
     Returns:
         The dependency, for a further `then`.
     """
     options = {"show_progress": "hidden", "trigger_mode": "always_last", **options}
+    acknowledge = f"() => {{ window.atelierSketchpads?.[{json.dumps(pad.elem_id)}]?.acknowledge(); }}"
     event = gr.on([pad.input, *triggers], fn, inputs, outputs, **options)
-    event.then(None, js=f"() => {{ window.atelierSketchpads?.[{json.dumps(pad.elem_id)}]?.acknowledge(); }}")
+    event.then(None, js=acknowledge)
+    if overtaking:
+        pad.overtake(fn, inputs, outputs, **{**options, "concurrency_id": overtaking}).then(None, js=acknowledge)
     return event

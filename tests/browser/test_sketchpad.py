@@ -82,10 +82,13 @@ def address() -> Iterator[str]:
             echo = gr.Textbox(elem_id="echo")
             rests = gr.Textbox("", elem_id="rests")
             other.rest(lambda before: before + "z", rests, rests)
-            hurries = gr.Textbox("", elem_id="hurries")
-            other.hurry(lambda before: before + "h", hurries, hurries, queue=False)
         live(pad, received, pad, [count, image])
+        with gr.Tab("Third"):
+            hasty = sketchpad(elem_id="hasty", value=EXAMPLE, overtakes=True)
+            last, rested = gr.Textbox(elem_id="last"), gr.Textbox(elem_id="rested")
+            hasty.rest(lambda: "rested", None, rested)
         live(other, slowly, other, echo, concurrency_limit=4)
+        live(hasty, slowly, hasty, last, overtaking="overtaking", concurrency_limit=4)
     yield from served(page, default_concurrency_limit=8)
 
 
@@ -510,30 +513,32 @@ def test_it_says_when_the_hand_rests(page: Page) -> None:
     page.wait_for_function(f"{rests} === 2")
 
 
-def test_what_is_under_way_may_be_given_up_when_the_drawing_has_changed_but_never_twice_running(page: Page) -> None:
-    page.get_by_role("tab", name="Second").click()
-    page.wait_for_selector("#other .pad-canvas")
-    rests, hurries = (f"document.querySelector('#{name} textarea').value.length" for name in ("rests", "hurries"))
-    page.wait_for_function(f"{rests} === 1")
-    page.mouse.click(*at(page, 100, 300, "other"))
-    page.wait_for_function(f"{rests} === 2")
-    before = page.evaluate(hurries)
+def test_a_finished_change_overtakes_what_is_under_way_but_nothing_overtakes_that(page: Page) -> None:
+    page.get_by_role("tab", name="Third").click()
+    page.wait_for_selector("#hasty .pad-canvas")
+    page.wait_for_function("document.querySelector('#rested textarea')?.value === 'rested'")
+    for times in CALLS.values():
+        times.clear()
     page.evaluate(
         """() => {
-            const pad = window.atelierSketchpads.other, acknowledge = pad.acknowledge;
-            const button = (act) => document.querySelector(`#other [data-act=${act}]`);
-            const change = () => ["undo", "redo"].forEach((act) => button(act).click());
+            const pad = window.atelierSketchpads.hasty, acknowledge = pad.acknowledge;
+            const press = (act) => document.querySelector(`#hasty [data-act=${act}]`).click();
+            const soon = (...acts) => setTimeout(() => acts.forEach(press), 100);
             window.replies = 0;
             pad.acknowledge = () => {
                 acknowledge();
-                if (++window.replies < 3) change();
+                if (++window.replies === 2) soon("redo");
             };
-            change();
+            press("clear");
+            soon("undo", "redo", "undo");
         }"""
     )
-    page.wait_for_function(f"window.replies === 4 && {hurries} === {before + 2}")
-    page.wait_for_function(f"{rests} === 3")
-    assert page.evaluate(hurries) == before + 2
+    page.wait_for_function("window.replies === 4")
+    page.wait_for_timeout(400)
+    assert page.evaluate("window.replies") == 4 and json.loads(page.input_value("#last textarea"))["strokes"] == []
+    starts, ends = sorted(CALLS["start"]), sorted(CALLS["end"])
+    assert len(starts) == 4
+    assert starts[1] < ends[0] and starts[2] >= ends[1] and starts[3] < ends[2]
 
 
 def test_two_thousand_strokes_stay_smooth(page: Page) -> None:

@@ -495,6 +495,23 @@ class TestLongWork:
         assert seen == [1, 2]
         answers(model)
 
+    def test_a_draft_can_be_given_up_between_any_two_evaluations_of_a_network(self, model: SketchModel) -> None:
+        went_on: list[int] = []
+        model.draw(ring(), Settings(steps=2), size=512, check=lambda: went_on.append(1))
+        assert len(went_on) == 2 + 2 + 1 + 2  # flow, student, decoder, upscaler
+        for last in range(1, len(went_on) + 1):
+            asked: list[int] = []
+
+            def check(asked: list[int] = asked, last: int = last) -> None:
+                asked.append(1)
+                if len(asked) == last:
+                    raise Cancelled
+
+            with pytest.raises(Cancelled):
+                model.draw(ring(), Settings(steps=2), size=512, check=check)
+            assert len(asked) == last
+        answers(model)
+
     def test_a_fault_in_the_callback_frees_the_model(self, model: SketchModel) -> None:
         def on_step(i: int, n: int, preview: Any) -> None:
             raise RuntimeError("a bug")

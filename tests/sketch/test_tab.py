@@ -43,25 +43,36 @@ def test_the_same_strokes_make_the_same_request_however_they_are_written() -> No
         handlers.Request.of("{", None, 7, "noto", "", 0, 2.0, 1.0)
 
 
-def test_a_draft_behind_the_hand_is_given_up_and_no_other_visitor_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, hurried = threading.Barrier(3), threading.Event()
+@pytest.mark.parametrize("change", ["another drawing", "what is shown", "nothing"])
+def test_a_draft_that_is_overtaken_is_given_up_and_no_other_visitor_s(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, overtaken = threading.Barrier(3), threading.Event()
 
-    def draw(*_: Any, on_step: Any, **__: Any) -> Any:
-        begun.wait(20)
-        hurried.wait(20)
-        on_step(1, 2, None)
+    def draw(_: Any, settings: Any, *, check: Any, **__: Any) -> Any:
+        if settings.prompt == "cat":
+            begun.wait(20)
+            overtaken.wait(20)
+            check()
         return DRAWN
 
     monkeypatch.setattr(handlers, "model", lambda: types.SimpleNamespace(draw=draw))
     monkeypatch.setattr(handlers, "recent", {})
     visitors: list[Any] = [types.SimpleNamespace(session_hash=name) for name in ("ann", "bob")]
-    controls = ("", "cat", 7, "noto", "", 0, 2.0, 1.0)
+    cat, dog, nothing = (("", words, 7, "noto", "", 0, 2.0, 1.0) for words in ("cat", "dog", ""))
+    _, _, before = handlers.draw_live(visitors[0], None, *dog)
     with ThreadPoolExecutor() as pool:
-        ann, bob = (pool.submit(handlers.draw_live, visitor, None, *controls) for visitor in visitors)
+        ann, bob = (pool.submit(handlers.draw_live, visitor, None, *cat) for visitor in visitors)
         begun.wait(20)
-        handlers.hurry(visitors[0])
-        hurried.set()
+        newer = {
+            "another drawing": lambda: handlers.draw_live(visitors[0], None, *dog),
+            "what is shown": lambda: handlers.draw_live(visitors[0], before, *dog),
+            "nothing": lambda: handlers.draw_live(visitors[0], before, *nothing),
+        }[change]()
+        overtaken.set()
     assert ann.result() == gr.skip()
+    assert ("<img" in str(newer[0])) == (change == "another drawing")
+    assert ("at-empty" in str(newer[0])) == (change == "nothing")
     frame, note, shown = bob.result()
     assert "<img" in frame and "2 steps" in note and shown.draft
 

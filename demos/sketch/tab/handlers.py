@@ -38,7 +38,7 @@ STYLES = {
 }
 LIVE_STEPS, FINISHED_STEPS = 2, 8
 DRAFTING = "sketch-drafting"
-"""The lane of a draft under way: the end of a stroke ends it."""
+"""The lane of drafts: a newer one, which overtakes it, ends it."""
 FINISHING = "sketch-finishing"
 """The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
 RECENT = 32
@@ -172,9 +172,9 @@ def _drawn(request: Request, steps: int, draft: bool = False, **options: Any) ->
     return _note(result, steps, time.perf_counter() - start), _shown(result, 0, request, draft)
 
 
-def _finished(request: Request, on_step: OnStep | None = None) -> tuple[str, Shown]:
+def _finished(request: Request, check: Callable[[], None] | None = None) -> tuple[str, Shown]:
     """Note and large picture in `FINISHED_STEPS`, kept in `recent`."""
-    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=512, on_step=on_step)
+    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=512, check=check)
     for oldest in list(recent)[:-RECENT]:
         recent.pop(oldest, None)
     return finished
@@ -186,24 +186,21 @@ def _shown(result: "Pictures", index: int, request: Request, draft: bool = False
 
 @guard
 def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
-    """The picture of the moment, in as few steps as look good, or finished if it was finished before."""
+    """The picture of the moment, in as few steps as look good, or finished if it was finished before.
+
+    A draft of this visitor that is still under way is given up: its drawing has changed.
+    """
     request = Request.of(*inputs)
+    JOBS.stop(page, DRAFTING)
     if shown is not None and shown.request == request:
         return gr.skip(), gr.skip(), gr.skip()
     JOBS.stop(page, FINISHING)
     if not request.prompt and not request.strokes:
         return framed(None), "Draw a line: the picture follows.", None
     with JOBS.running(page, DRAFTING) as token:
-        note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, draft=True, on_step=lambda *_: token.check())
+        note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, draft=True, check=token.check)
+        token.check()
     return framed(shown.picture), note, shown
-
-
-def hurry(page: gr.Request) -> None:
-    """Give up the draft that is behind the hand, so that the next begins. Bind it with `queue=False`.
-
-    If the next has begun before, that one is lost; `finish` draws what it was of.
-    """
-    JOBS.stop(page, DRAFTING)
 
 
 @guard
@@ -213,7 +210,7 @@ def finish(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ..
     if (shown is not None and not shown.draft) or not (request.prompt or request.strokes):
         return gr.skip(), gr.skip(), gr.skip()
     with JOBS.running(page, FINISHING, alone=True) as token:
-        note, shown = _finished(request, lambda *_: token.check())
+        note, shown = _finished(request, token.check)
         token.check()
     return framed(shown.picture), note, shown
 

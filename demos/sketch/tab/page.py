@@ -26,7 +26,7 @@ def build() -> None:
     thumbnails: dict[str, Any] = {"height": "auto", "format": "png", "interactive": False, "object_fit": "contain"}
     with gr.Row():
         with gr.Column(min_width=320):
-            pad = sketchpad("Draw here", on.strokes_of(first), "sketch-pad", result="#sketch-frame img")
+            pad = sketchpad("Draw here", on.strokes_of(first), "sketch-pad", result="#sketch-frame img", overtakes=True)
         with gr.Column(min_width=320):
             frame = gr.HTML(on.framed(None), elem_id="sketch-frame", elem_classes="at-frame")
             note = gr.Markdown(LOADING, elem_id="sketch-note", elem_classes="at-note")
@@ -112,8 +112,7 @@ def build() -> None:
     slides = [c.input for c in (blend, guidance, faithfulness)]
     # Gradio's page copies all that a component is at each of its events: with the menu, its thousands of words.
     words.change(None, words, prompt, js="(words) => (words ?? []).join(' ')")
-    live(pad, on.draw_live, [shown, *inputs], [frame, note, shown], [*changes, *slides], **lane)
-    pad.hurry(on.hurry, queue=False, **quiet)
+    live(pad, on.draw_live, [shown, *inputs], [frame, note, shown], [*changes, *slides], on.DRAFTING, **lane)
     pad.rest(
         on.finish, [shown, *inputs], [frame, note, shown], trigger_mode="always_last",
         concurrency_id=on.FINISHING, concurrency_limit=1, **quiet,
