@@ -8,6 +8,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demos.ui.scripts import CHANGES, changed
+
 __all__ = ["Delivery", "options"]
 
 SCRIPTS = "".join(
@@ -15,13 +17,6 @@ SCRIPTS = "".join(
     for name in ("stream.js", "rest.js")
 ).encode()
 KEPT = "public, max-age=31536000, immutable"
-EVENTS = "/assets/Blocks-"
-"""Where Gradio's script of events is."""
-STATES = b"async update_loading_stati_state(){await Promise.all(Object.entries(this.loading_stati.current)"
-"""The beginning of its function that tells every component the state of the event that it waits for."""
-NEWS = b"""\
-.filter(([id,{status}])=>{const known=status==="complete"&&this.told[id]===status;this.told[id]=status;return!known})"""
-"""Only to those that don't know it: to tell one, the page searches all components, and a stroke used to take 0.4 s."""
 
 
 class Delivery:
@@ -29,9 +24,8 @@ class Delivery:
 
     The page describes all its tabs in two million characters, which are compressed to a tenth; Gradio compresses files
     only. Scripts given to `gr.Blocks.launch(head=...)` would run after those that they are for. The names of Gradio's
-    assets contain a hash of what is in them: a browser need not ask for them twice. At each step of an event the page
-    tells all components that ever waited for one, even those that wait no longer: `STATES` is made to say `NEWS` only,
-    and a Gradio that has no such function is delivered as it is.
+    assets contain a hash of what is in them: a browser need not ask for them twice. Some are changed on the way, see
+    `demos.ui.scripts`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -49,30 +43,33 @@ class Delivery:
             await self.app(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def changed(message: Message) -> None:
+        async def begun(message: Message) -> None:
             if message["type"] == "http.response.start":
                 del MutableHeaders(raw=message["headers"])["content-length"]
             elif message["type"] == "http.response.body":
                 message["body"] = message.get("body", b"").replace(b"<head>", b"<head>" + SCRIPTS, 1)
             await send(message)
 
-        await self.app(scope, receive, changed)
+        await self.app(scope, receive, begun)
 
     async def _asset(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def changed(message: Message) -> None:
+        async def kept(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
                 MutableHeaders(raw=message["headers"])["cache-control"] = KEPT
             await send(message)
 
-        whole = EVENTS in scope["path"] and scope["method"] == "GET"
-        await self.app(scope, receive, _Whole(changed) if whole else changed)
+        name = scope["path"].rpartition("/")[2].partition("-")[0]
+        whole = name in CHANGES and scope["path"].endswith(".js") and scope["method"] == "GET"
+        await self.app(scope, receive, _Whole(name, kept) if whole else kept)
 
 
 class _Whole:
-    """Gathers the script of events, which comes in parts, and sends it on as it is to be."""
+    """Gathers a script, which comes in parts, and sends it on with its changes."""
 
-    def __init__(self, send: Send) -> None:
-        self.send, self.start, self.body = send, {}, b""
+    def __init__(self, name: str, send: Send) -> None:
+        self.name, self.send = name, send
+        self.start: Message = {}
+        self.body = b""
 
     async def __call__(self, message: Message) -> None:
         """Take one message of the answer."""
@@ -81,8 +78,7 @@ class _Whole:
             return
         self.body += message.get("body", b"")
         if not message.get("more_body"):
-            told = STATES.replace(b"{", b"{this.told??={};", 1)
-            body = self.body.replace(STATES, told + NEWS)
+            body = changed(self.name, self.body)
             MutableHeaders(raw=self.start["headers"])["content-length"] = str(len(body))
             await self.send(self.start)
             await self.send({"type": "http.response.body", "body": body})
