@@ -20,15 +20,15 @@ _FOUND = (
     rb"function (\w+)\((\w+),(\w+)\)\{if\(\2\.id===\3\)return \2;if\(\2\.children\)for\(let (\w+) of \2\.children\)"
     rb"\{let \2=\1\(\4,\3\);if\(\2\)return \2\}return null\}",
     rb"""function \1(\2,\3){if(\3==null)return null;const ways=\1.ways??=new Map;const go=()=>{"""
-    rb"""let node=ways.has(\3)?\2:null;for(const i of ways.get(\3)??[])node=node?.children?.[i];"""
+    rb"""let node=ways.has(\3)?\2:null;for(const nth of ways.get(\3)??[])node=node?.children?.[nth];"""
     rb"""return node?.id===\3?node:null};const note=(node,way)=>{ways.set(node.id,way);"""
-    rb"""node.children?.forEach((child,i)=>note(child,[...way,i]))};return go()??(note(\2,[]),go())}""",
+    rb"""node.children?.forEach((child,nth)=>note(child,[...way,nth]))};return go()??(note(\2,[]),go())}""",
 )
 """A component is searched by its id through the whole tree: here the ways are noted, and anew if one is wrong."""
 _ATTACHED = (
     rb"(find_attached_events\((\w+),(\w+)\)\{)",
-    rb"""\1if(this.sorted?.events!==\3){const own=new Map;for(const event of \3)for(const[id]of event.targets)"""
-    rb"""own.has(id)?own.get(id).add(event):own.set(id,new Set([event]));this.sorted={events:\3,own}}"""
+    rb"""\1if(this.sorted?.events!==\3){const own=new Map;for(const event of \3)for(const[target]of event.targets)"""
+    rb"""own.has(target)?own.get(target).add(event):own.set(target,new Set([event]));this.sorted={events:\3,own}}"""
     rb"""\3=[...this.sorted.own.get(\2.id)??[]];""",
 )
 """Every component looks through all events for its own: here it is given those."""
