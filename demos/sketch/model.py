@@ -143,7 +143,7 @@ class SketchModel:
         count: int = 1,
         size: int = 256,
         on_step: OnStep | None = None,
-        check: Callable[[], None] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Pictures:
         """Pictures of a drawing.
 
@@ -217,7 +217,7 @@ class SketchModel:
             latents = self._sample(job, noise, on_step, project=keep)
             return self._finish(job, latents, size)
 
-    def _job(self, sketch: Sketch, settings: Settings, count: int, check: Callable[[], None] | None = None) -> _Job:
+    def _job(self, sketch: Sketch, settings: Settings, count: int, check: Callable[[], None] = lambda: None) -> _Job:
         count = int(number_in(LIMITS, "count", count))
         words, ignored = self.known_words(settings.prompt)
         drawing = self._drawing(sketch)
@@ -236,7 +236,7 @@ class SketchModel:
             text=number_in(LIMITS, "guidance", settings.guidance),
             seeds=seeds_from(settings.seed, count),
             ignored=ignored,
-            check=check or (lambda: None),
+            check=check,
         )
 
     def _drawing(self, sketch: Sketch) -> np.ndarray | None:

@@ -1,5 +1,7 @@
 """How the page travels: compressed, with what has to run before Gradio's scripts, and its parts kept by the browser."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +45,10 @@ class Delivery:
             await self.app(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def begun(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                del MutableHeaders(raw=message["headers"])["content-length"]
-            elif message["type"] == "http.response.body":
-                message["body"] = message.get("body", b"").replace(b"<head>", b"<head>" + SCRIPTS, 1)
-            await send(message)
+        def begun(page: bytes) -> bytes:
+            return page.replace(b"<head>", b"<head>" + SCRIPTS, 1)
 
-        await self.app(scope, receive, begun)
+        await self.app(scope, receive, _Rewritten(begun, send))
 
     async def _asset(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def kept(message: Message) -> None:
@@ -59,15 +57,15 @@ class Delivery:
             await send(message)
 
         name = scope["path"].rpartition("/")[2].partition("-")[0]
-        whole = name in CHANGES and scope["path"].endswith(".js") and scope["method"] == "GET"
-        await self.app(scope, receive, _Whole(name, kept) if whole else kept)
+        ours = name in CHANGES and scope["path"].endswith(".js") and scope["method"] == "GET"
+        await self.app(scope, receive, _Rewritten(partial(changed, name), kept) if ours else kept)
 
 
-class _Whole:
-    """Gathers a script, which comes in parts, and sends it on with its changes."""
+class _Rewritten:
+    """Gathers an answer that may come in parts and sends it on rewritten."""
 
-    def __init__(self, name: str, send: Send) -> None:
-        self.name, self.send = name, send
+    def __init__(self, rewrite: Callable[[bytes], bytes], send: Send) -> None:
+        self.rewrite, self.send = rewrite, send
         self.start: Message = {}
         self.body = b""
 
@@ -78,7 +76,7 @@ class _Whole:
             return
         self.body += message.get("body", b"")
         if not message.get("more_body"):
-            body = changed(self.name, self.body)
+            body = self.rewrite(self.body)
             MutableHeaders(raw=self.start["headers"])["content-length"] = str(len(body))
             await self.send(self.start)
             await self.send({"type": "http.response.body", "body": body})

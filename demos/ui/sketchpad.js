@@ -134,7 +134,7 @@ function store() {
 }
 
 function send(overtakes = false) {
-  if (!unsent || (waiting && (!overtakes || overtaking || waiting > 1))) return;
+  if (!unsent || (waiting && (!overtakes || overtaking))) return;
   unsent = false;
   overtaking = waiting > 0;
   waiting += 1;

@@ -64,11 +64,10 @@ def test_a_draft_that_is_overtaken_is_given_up_and_no_other_visitor_s(
     with ThreadPoolExecutor() as pool:
         ann, bob = (pool.submit(handlers.draw_live, visitor, None, *cat) for visitor in visitors)
         begun.wait(20)
-        newer = {
-            "another drawing": lambda: handlers.draw_live(visitors[0], None, *dog),
-            "what is shown": lambda: handlers.draw_live(visitors[0], before, *dog),
-            "nothing": lambda: handlers.draw_live(visitors[0], before, *nothing),
-        }[change]()
+        shown, inputs = {
+            "another drawing": (None, dog), "what is shown": (before, dog), "nothing": (before, nothing),
+        }[change]  # fmt: skip
+        newer = handlers.draw_live(visitors[0], shown, *inputs)
         overtaken.set()
     assert ann.result() == gr.skip()
     assert ("<img" in str(newer[0])) == (change == "another drawing")

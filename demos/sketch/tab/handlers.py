@@ -172,9 +172,9 @@ def _drawn(request: Request, steps: int, draft: bool = False, **options: Any) ->
     return _note(result, steps, time.perf_counter() - start), _shown(result, 0, request, draft)
 
 
-def _finished(request: Request, check: Callable[[], None] | None = None) -> tuple[str, Shown]:
-    """Note and large picture in `FINISHED_STEPS`, kept in `recent`."""
-    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=512, check=check)
+def _finished(request: Request, **options: Any) -> tuple[str, Shown]:
+    """Note and large picture in `FINISHED_STEPS`, kept in `recent`; `options` go to the model."""
+    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=512, **options)
     for oldest in list(recent)[:-RECENT]:
         recent.pop(oldest, None)
     return finished
@@ -210,7 +210,7 @@ def finish(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ..
     if (shown is not None and not shown.draft) or not (request.prompt or request.strokes):
         return gr.skip(), gr.skip(), gr.skip()
     with JOBS.running(page, FINISHING, alone=True) as token:
-        note, shown = _finished(request, token.check)
+        note, shown = _finished(request, check=token.check)
         token.check()
     return framed(shown.picture), note, shown
 
