@@ -5,7 +5,7 @@
 Three pages: Atelier in live mode, Gradio's own Sketchpad with an identity function behind it, and the JSON canvas with
 a handler that returns at once. The clock starts with the browser's `pointerup` event and stops when the last new
 picture that follows has been decoded, when no request is left open: pictures of an unfinished stroke don't count.
-Atelier's draft is followed by the finished picture, which is larger, once the hand has rested for half a second.
+Atelier's draft is followed by the finished picture, which is larger.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import gradio as gr
 import app
 from benchmarks.chromium import chromium, open_page, stroke
 from benchmarks.timing import figures, machine, table
+from demos.sketch.tab.handlers import FINISHED_SIDE
 from demos.ui.sketchpad import live, sketchpad
 
 __all__ = ["main", "measure_strokes"]
 
 WARMUP = 2
-FINISHED_PX = 512
 WATCH = """([around, part, note]) => {
     const watched = document.querySelector(around), find = () => watched.querySelector(part);
     const said = () => note ? document.querySelector(note).textContent : "";
@@ -94,7 +94,7 @@ def measure_strokes(
 ) -> dict[str, list[float]]:
     """Draw on a page; seconds to the `first` and the `last` change of a part of the result, by stroke.
 
-    With a `note`, in which the page itself states the seconds of the `model`, a picture `FINISHED_PX` wide is the
+    With a `note`, in which the page itself states the seconds of the `model`, a picture `FINISHED_SIDE` wide is the
     `finished` one and none of those. Nothing is measured before `ready` is on the page.
     """
     page = open_page(browser, url, canvas)
@@ -112,7 +112,7 @@ def measure_strokes(
     for number in range(WARMUP, WARMUP + strokes):
         stroke(page, canvas, number)
         changes = traffic.settle()
-        finished = [change for change in changes if note and change["side"] == FINISHED_PX]
+        finished = [change for change in changes if note and change["side"] == FINISHED_SIDE]
         drafts = [change for change in changes if change not in finished]
         seconds["first"].append(drafts[0]["ms"] / 1000)
         seconds["last"].append(drafts[-1]["ms"] / 1000)
@@ -145,7 +145,7 @@ def main() -> None:
             ("– of it the model, on the server", *figures(got["model"])),
             ("– of it the rest: browser, network, queue, PNG", *figures(rest)),
             ("– first new draft, perhaps of the unfinished stroke", *figures(got["first"])),
-            ("– the finished picture, half a second of rest included", *figures(got["finished"])),
+            ("– the finished picture, eight steps", *figures(got["finished"])),
         ]
         for title, page, part in (
             ("Gradio's Sketchpad, no model", gradio_sketchpad(), "img"),

@@ -9,6 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -92,25 +93,32 @@ def set_threads(count: int | None = None) -> int:
     return torch.get_num_threads()
 
 
+@dataclass(eq=False)
+class _Ticket:
+    """A place in the line of a lane."""
+
+    urgent: bool
+
+
 class Lane:
     """One caller at a time through a model, first come, first served; a caller in the line may give up.
 
     `with lane.hold(): ...` waits for its turn. With `cancelled`, the wait ends with `Cancelled` as soon as
-    `cancelled()` is true.
+    `cancelled()` is true. A long job calls `give_way` between its pieces: an `urgent` caller goes through there.
     """
 
     def __init__(self) -> None:
-        self._line: deque[object] = deque()
+        self._line: deque[_Ticket] = deque()
         self._moved = threading.Condition()
 
     @contextlib.contextmanager
-    def hold(self, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
+    def hold(self, cancelled: Callable[[], bool] | None = None, *, urgent: bool = False) -> Iterator[None]:
         """Hold the lane for the length of the `with` block.
 
         Raises:
             Cancelled: `cancelled()` became true while waiting.
         """
-        ticket = object()
+        ticket = _Ticket(urgent)
         with self._moved:
             self._line.append(ticket)
         try:
@@ -124,6 +132,17 @@ class Lane:
             with self._moved:
                 self._line.remove(ticket)
                 self._moved.notify_all()
+
+    def give_way(self) -> None:
+        """Let all who are urgent now through, and go on; for whoever holds the lane."""
+        with self._moved:
+            holder, *waiting = self._line
+            first = [ticket for ticket in waiting if ticket.urgent]
+            if not first:
+                return
+            self._line = deque([*first, holder, *(ticket for ticket in waiting if not ticket.urgent)])
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._line[0] is holder)
 
     @property
     def busy(self) -> bool:

@@ -46,6 +46,7 @@ class Settings:
         guidance: weight of the words, 0 to 4.
         faithfulness: how closely to follow the lines, 0 to 2.
         seed: of the first picture; picture `i` has `seed + i`. None or negative draws one.
+        quick: whether the distilled network draws alone, one evaluation a step, and between those of longer jobs.
     """
 
     prompt: str = ""
@@ -54,6 +55,7 @@ class Settings:
     guidance: float = TYPICAL_TEXT
     faithfulness: float = 1.0
     seed: int | None = 0
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def to_pictures(x: Tensor) -> list[Image.Image]:
 
 
 class SketchModel:
-    """Loads once, answers one caller at a time."""
+    """Loads once, answers one caller at a time; one who wants it quick goes between the evaluations of another."""
 
     def __init__(self, sampler: SketchSampler, device: torch.device) -> None:
         self.sampler = sampler
@@ -160,7 +162,7 @@ class SketchModel:
             ValueError: nothing was drawn or said, or a setting is out of range.
         """
         job = self._job(sketch, settings or Settings(), count, check)
-        with self.lane.hold(), autocast(self.device):
+        with self.lane.hold(urgent=job.quick), autocast(self.device):
             latents = self._sample(job, self.sampler.noise(job.seeds), on_step)
             return self._finish(job, latents, size)
 
@@ -218,6 +220,11 @@ class SketchModel:
             return self._finish(job, latents, size)
 
     def _job(self, sketch: Sketch, settings: Settings, count: int, check: Callable[[], None] = lambda: None) -> _Job:
+        def between() -> None:
+            if not settings.quick:
+                self.lane.give_way()
+            check()
+
         count = int(number_in(LIMITS, "count", count))
         words, ignored = self.known_words(settings.prompt)
         drawing = self._drawing(sketch)
@@ -236,7 +243,8 @@ class SketchModel:
             text=number_in(LIMITS, "guidance", settings.guidance),
             seeds=seeds_from(settings.seed, count),
             ignored=ignored,
-            check=check,
+            quick=settings.quick,
+            check=between,
         )
 
     def _drawing(self, sketch: Sketch) -> np.ndarray | None:
@@ -274,7 +282,7 @@ class SketchModel:
 
         return self.sampler.latents(
             job.drawing, job.words, job.style, x, steps=job.steps, lines=job.lines, text=job.text,
-            start=start, project=project, on_step=each, check=job.check,
+            quick=job.quick, start=start, project=project, on_step=each, check=job.check,
         )  # fmt: skip
 
     def _decode(self, job: _Job, latents: Tensor) -> Tensor:
@@ -306,4 +314,5 @@ class _Job:
     text: float
     seeds: list[int]
     ignored: tuple[str, ...]
+    quick: bool
     check: Callable[[], None]

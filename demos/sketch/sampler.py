@@ -183,6 +183,7 @@ class SketchSampler:
         steps: int = 8,
         lines: float = TYPICAL_LINES,
         text: float = TYPICAL_TEXT,
+        quick: bool = False,
         start: float = 1.0,
         project: Callable[[Tensor, float], Tensor] | None = None,
         on_step: Callable[[int, int, Tensor], None] | None = None,
@@ -198,6 +199,7 @@ class SketchSampler:
             steps: of the solver; 2 and more make use of the undistilled network, `FINISHED` and more of no other.
             lines: weight of the drawing, 1 for none of the extrapolation.
             text: weight of the words.
+            quick: whether the distilled network draws alone, whatever the number of steps.
             project, on_step: see `demos.families.score.euler`.
             check: called before each evaluation; may raise to stop.
         """
@@ -211,9 +213,10 @@ class SketchSampler:
 
             return after_check
 
-        network = self.unet if self.flow is None or steps < FINISHED else self.flow
-        if self.flow is not None and 1 < steps < FINISHED and start == 1:
-            velocity = drafted(checked(self.flow, lines), checked(network, LOOSER * lines))
+        flow = None if quick else self.flow
+        network = self.unet if flow is None or steps < FINISHED else flow
+        if flow is not None and 1 < steps < FINISHED and start == 1:
+            velocity = drafted(checked(flow, lines), checked(network, LOOSER * lines))
             times = [1.0, *schedule(steps - 1, HALF_WAY)]
         else:
             velocity, times = checked(network, lines), schedule(steps, start)

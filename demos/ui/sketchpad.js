@@ -9,7 +9,7 @@ const COLOURS = {
   yellow: "#f9c81d", green: "#46a758", teal: "#16b8b0", blue: "#3e7bf0", purple: "#8e4ec6", pink: "#f48fb8",
 };
 const SEND_EVERY_MS = 80;
-const REST_MS = 500;
+const REST_MS = 60;
 const STORED_CHARACTERS = 1000000;
 
 const pads = (window.atelierSketchpads ??= {});

@@ -6,7 +6,7 @@ every 80 ms while a stroke is drawn, always when it ends, on undo, on redo, when
 the start when the page restores a drawing or shows an example. `live` binds a handler so that at most one request of a
 page is under way: the script holds the next event back until the reply has come. If a change is finished before that,
 a sketchpad that `overtakes` fires `overtake` instead, unless it has just done so: what is under way is to be given up.
-Half a second after the last reply, if nothing has changed since and no stroke is being drawn, it fires `rest`.
+Soon after the last reply, if nothing has changed since and no stroke is being drawn, it fires `rest`.
 """
 
 from __future__ import annotations

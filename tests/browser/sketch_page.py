@@ -103,9 +103,9 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def expected(page: Page, seed: int, steps: int = 8, style: str = "fluent_3d") -> Image.Image:
+def expected(page: Page, seed: int, steps: int = 8, style: str = "fluent_3d", quick: bool = False) -> Image.Image:
     """What the model makes of what the page shows now."""
-    return _drawn(text_of(page), Settings(" ".join(words_of(page)), style, steps, seed=seed))
+    return _drawn(text_of(page), Settings(" ".join(words_of(page)), style, steps, seed=seed, quick=quick))
 
 
 @functools.lru_cache(maxsize=64)

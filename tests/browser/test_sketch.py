@@ -77,10 +77,10 @@ def test_a_draft_follows_the_hand_and_is_finished_when_it_rests(page: Page) -> N
     page.mouse.down()
     page.mouse.move(*at(page, 390, 330), steps=6)
     side = "document.querySelector('#sketch-frame img').naturalWidth"
-    page.wait_for_function(f"{side} === 256")
+    page.wait_for_function(f"{side} === 128")
     page.wait_for_timeout(2000)
-    assert page.evaluate(side) == 256 and "· 2 steps" in page.inner_text("#sketch-note")
-    follows(page, steps=2)
+    assert page.evaluate(side) == 128 and "· 2 steps" in page.inner_text("#sketch-note")
+    follows(page, steps=2, quick=True)
     page.mouse.up()
     page.wait_for_function(f"{side} === 512")
     follows(page)

@@ -116,6 +116,27 @@ def test_who_comes_first_is_served_first() -> None:
     assert served == list(range(8))
 
 
+def test_the_urgent_pass_a_long_job_where_it_gives_way() -> None:
+    lane, served, threads = Lane(), [], []
+
+    def work(i: int) -> None:
+        with lane.hold(urgent=i % 2 > 0):
+            served.append(i)
+
+    with lane.hold():
+        lane.give_way()
+        for i in range(6):
+            threads.append(threading.Thread(target=work, args=(i,)))
+            threads[-1].start()
+            time.sleep(0.03)
+        assert served == []
+        lane.give_way()
+        assert served == [1, 3, 5]
+    for thread in threads:
+        thread.join()
+    assert served == [1, 3, 5, 0, 2, 4]
+
+
 def test_waiting_can_be_given_up() -> None:
     lane, stop = Lane(), threading.Event()
     threading.Timer(0.1, stop.set).start()

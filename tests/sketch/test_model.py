@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,17 @@ class TestResults:
         assert time.monotonic() - start < 15
         with pytest.raises(ValueError, match="10,001 strokes; at most 10,000"):
             model.draw({"strokes": [{"points": [[1, 1]]}] * 10_001}, QUICK)
+
+    def test_who_wants_it_quick_gets_the_student_s_picture(self, model: SketchModel, cat: str) -> None:
+        quick, draft = (model.draw(cat, Settings("cat", steps=2, quick=quick), size=128) for quick in (True, False))
+        sampler, flow = model.sampler, model.sampler.flow
+        sampler.flow = None
+        try:
+            student = model.draw(cat, Settings("cat", steps=2), size=128)
+        finally:
+            sampler.flow = flow
+        assert apart(quick.pictures[0], student.pictures[0]) == 0
+        assert 0.5 < apart(quick.pictures[0], draft.pictures[0]) < 12
 
     def test_callers_at_the_same_time_get_what_they_would_get_alone(self, model: SketchModel) -> None:
         alone = [model.draw(ring(), Settings(steps=2, seed=s), size=128).pictures[0].tobytes() for s in range(3)]
@@ -511,6 +523,24 @@ class TestLongWork:
                 model.draw(ring(), Settings(steps=2), size=512, check=check)
             assert len(asked) == last
         answers(model)
+
+    def test_who_wants_it_quick_does_not_wait_for_a_long_job(self, model: SketchModel) -> None:
+        begun, seen = threading.Event(), list[str]()
+
+        def on_step(i: int, n: int, preview: Any) -> None:
+            seen.append(f"step {i}")
+            begun.set()
+            time.sleep(0.1)
+
+        with ThreadPoolExecutor() as pool:
+            long = pool.submit(model.draw, ring(), Settings("apple", steps=8, seed=3), on_step=on_step)
+            assert begun.wait(20)
+            for _ in range(2):
+                model.draw(ring(), Settings(steps=2, quick=True), size=128)
+                seen.append("quick")
+            passed = long.result().pictures[0]
+        assert "quick" not in seen[-2:] and seen.count("quick") == 2 and seen[-1] == "step 8"
+        assert apart(passed, model.draw(ring(), Settings("apple", steps=8, seed=3)).pictures[0]) == 0
 
     def test_a_fault_in_the_callback_frees_the_model(self, model: SketchModel) -> None:
         def on_step(i: int, n: int, preview: Any) -> None:

@@ -37,8 +37,9 @@ STYLES = {
     "EmojiTwo": "emojitwo",
 }
 LIVE_STEPS, FINISHED_STEPS = 2, 8
-DRAFTING = "sketch-drafting"
-"""The lane of drafts: a newer one, which overtakes it, ends it."""
+LIVE_SIDE, FINISHED_SIDE = 128, 512
+DRAFTING, OVERTAKING = "sketch-drafting", "sketch-overtaking"
+"""The lanes of drafts and of those that overtake one under way and end it."""
 FINISHING = "sketch-finishing"
 """The lane in which drafts are finished: a newer draft ends it, and need not wait for it."""
 RECENT = 32
@@ -66,14 +67,14 @@ class Request:
         drawing = Drawing.from_json(strokes or "")
         return cls(drawing.to_json() if drawing.strokes else "", prompt or "", int(seed or 0), *controls)
 
-    def settings(self, steps: int, seed: int | None = None) -> "Settings":
+    def settings(self, steps: int, seed: int | None = None, quick: bool = False) -> "Settings":
         """The model's settings."""
         from demos.sketch.model import Settings
 
         mixed = self.second and self.second != self.style and self.blend > 0
         style = {self.style: 1 - self.blend, self.second: self.blend} if mixed else self.style
         chosen = self.seed if seed is None else seed
-        return Settings(self.prompt, style, int(steps), self.guidance, self.faithfulness, chosen)
+        return Settings(self.prompt, style, int(steps), self.guidance, self.faithfulness, chosen, quick)
 
 
 @dataclass(frozen=True)
@@ -167,14 +168,14 @@ recent: dict[Request, tuple[str, Shown]] = {}
 def _drawn(request: Request, steps: int, draft: bool = False, **options: Any) -> tuple[str, Shown]:
     """Note and picture; `options` go to the model."""
     sketch, start = model(), time.perf_counter()
-    result = sketch.draw(request.strokes, request.settings(steps), **options)
+    result = sketch.draw(request.strokes, request.settings(steps, quick=draft), **options)
     drawn_once.set()
     return _note(result, steps, time.perf_counter() - start), _shown(result, 0, request, draft)
 
 
 def _finished(request: Request, **options: Any) -> tuple[str, Shown]:
     """Note and large picture in `FINISHED_STEPS`, kept in `recent`; `options` go to the model."""
-    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=512, **options)
+    finished = recent[request] = _drawn(request, FINISHED_STEPS, size=FINISHED_SIDE, **options)
     for oldest in list(recent)[:-RECENT]:
         recent.pop(oldest, None)
     return finished
@@ -186,7 +187,7 @@ def _shown(result: "Pictures", index: int, request: Request, draft: bool = False
 
 @guard
 def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any, ...]:
-    """The picture of the moment, in as few steps as look good, or finished if it was finished before.
+    """The picture of the moment, small and by the distilled network alone, or finished if it was finished before.
 
     A draft of this visitor that is still under way is given up: its drawing has changed.
     """
@@ -198,7 +199,7 @@ def draw_live(page: gr.Request, shown: Shown | None, *inputs: Any) -> tuple[Any,
     if not request.prompt and not request.strokes:
         return framed(None), "Draw a line: the picture follows.", None
     with JOBS.running(page, DRAFTING) as token:
-        note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, draft=True, check=token.check)
+        note, shown = recent.get(request) or _drawn(request, LIVE_STEPS, True, size=LIVE_SIDE, check=token.check)
         token.check()
     return framed(shown.picture), note, shown
 

@@ -112,7 +112,10 @@ def build() -> None:
     slides = [c.input for c in (blend, guidance, faithfulness)]
     # Gradio's page copies all that a component is at each of its events: with the menu, its thousands of words.
     words.change(None, words, prompt, js="(words) => (words ?? []).join(' ')")
-    live(pad, on.draw_live, [shown, *inputs], [frame, note, shown], [*changes, *slides], on.DRAFTING, **lane)
+    live(
+        pad, on.draw_live, [shown, *inputs], [frame, note, shown], [*changes, *slides], on.OVERTAKING,
+        concurrency_id=on.DRAFTING, concurrency_limit=1, **quiet,
+    )  # fmt: skip
     pad.rest(
         on.finish, [shown, *inputs], [frame, note, shown], trigger_mode="always_last",
         concurrency_id=on.FINISHING, concurrency_limit=1, **quiet,
